@@ -1,0 +1,212 @@
+"""Where a Backbone comes from: a module folder, an archive, a hosted .tflite, a handle, or the first source that answers.
+
+One file per source: `quantops` (TF1-Hub folders), `hosted` (Google's .tflite files), `fetch` (the network).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from edgeretrain.backbone import MAGIC, Backbone, pack, unpack
+from edgeretrain.console import Console
+from edgeretrain.errors import EnvironmentFailure, UsageError
+from edgeretrain.modules.fetch import download, unpacked
+from edgeretrain.modules.hosted import read_hosted
+from edgeretrain.spec import ModelSpec
+from edgeretrain.storage import cache_dir, explained, sha256, write_file
+
+HUB = "https://tfhub.dev"
+ARCHIVES = "https://storage.googleapis.com/download.tensorflow.org/models/mobilenet_v1_2018_08_02"
+HUB_VARIABLE, ARCHIVES_VARIABLE = "EDGERETRAIN_HUB", "EDGERETRAIN_ARCHIVES"
+"""Environment variables that name mirrors of the two."""
+
+TIMEOUT_S = 10.0
+_ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+
+
+def hub_handle(spec: ModelSpec) -> str:
+    """The official quantops module of `spec` at tfhub.dev."""
+    return f"{HUB}/google/imagenet/{spec.name}/quantops/feature_vector/3"
+
+
+def archive_url(spec: ModelSpec) -> str:
+    """Google's archive of the same trained network as a TFLite file (TensorFlow's hosted models page)."""
+    base = os.environ.get(ARCHIVES_VARIABLE, ARCHIVES).rstrip("/")
+    return f"{base}/mobilenet_v1_{spec.multiplier:g}_{spec.res}_quant.tgz".replace("_1_", "_1.0_")
+
+
+def load_backbone(
+    module: str,
+    width: str | None = None,
+    res: int | None = None,
+    *,
+    offline: bool = False,
+    timeout: float = TIMEOUT_S,
+    console: Console | None = None,
+) -> Backbone:
+    """Return the backbone that `module` names; read once, it comes from the cache afterwards.
+
+    `module`: `auto`, a TF1-Hub module folder, a .tar.gz (path or URL), a hosted .tflite (path or URL), a tfhub.dev handle, or
+    a file written by `backbone.pack`. `width` and `res`, where given, must be the module's own. `timeout` in seconds bounds
+    each wait for the network. Raises UsageError when they differ, EnvironmentFailure when the module cannot be had.
+    """
+    console = console or Console(quiet=True)
+    if module == "auto":
+        default = ModelSpec()
+        return _official(ModelSpec(width or default.width, res or default.res), offline, timeout, console)
+    path = Path(module).expanduser()
+    if path.exists():
+        backbone = _local(path, module, console)
+    elif "://" in module:
+        backbone = _remote(module, offline, timeout, console)
+    else:
+        raise EnvironmentFailure(
+            f"--module {module}: no such file or folder, and neither auto, starter nor a URL; see edgeretrain modules list"
+        )
+    for option, wanted, found in (("width", width, backbone.spec.width), ("res", res, backbone.spec.res)):
+        if wanted is not None and wanted != found:
+            raise UsageError(f"--{option} {wanted} was asked for, but {module} has {option} {found}: leave out --{option}")
+    return backbone
+
+
+def cached_backbones() -> list[Path]:
+    """The files of the backbone cache, sorted."""
+    return sorted((cache_dir() / "backbones").glob("*.backbone"))
+
+
+def _official(spec: ModelSpec, offline: bool, timeout: float, console: Console) -> Backbone:
+    """The official network of `spec`: from the cache, the hub, or Google's archive, whichever answers first."""
+    handle, url = hub_handle(spec), archive_url(spec)
+    for name in (handle, url):
+        if (backbone := _cached(_key(name), name, console)) is not None:
+            console.say(f"Backbone {spec.name}: official network from the cache")
+            return backbone
+    tried = []
+    for label, name in (("hub", handle), ("Google's archive", url)):
+        try:
+            backbone = _remote(name, offline, timeout, console)
+        except EnvironmentFailure as error:
+            tried.append(f"{label}: {str(error).removeprefix(f'{name}: ')}")
+        else:
+            failed = f" ({'; '.join(tried)})" if tried else ""
+            console.say(f"Backbone {spec.name}: official network from the {label.removeprefix('the ')}{failed}")
+            return backbone
+    raise EnvironmentFailure(f"{spec.name} is neither cached nor to be had ({'; '.join(tried)}): give --module a local file")
+
+
+def _local(path: Path, name: str, console: Console) -> Backbone:
+    if path.is_dir():
+        from edgeretrain.modules.quantops import module_digest, read_quantops
+
+        folder = path
+        return _kept(module_digest(folder), name, console, lambda: read_quantops(folder, name))
+    with explained(f"read {path}"):
+        data = path.read_bytes()
+    if data.startswith(MAGIC):
+        return unpack(data, name)
+    if data[4:8] == b"TFL3":
+        return _kept(sha256(data), name, console, lambda: read_hosted(data, name))
+    if path.name.endswith(_ARCHIVE_SUFFIXES) or data[:2] == b"\x1f\x8b":
+        return _kept(sha256(data), name, console, lambda: _read_archive(path, name))
+    raise EnvironmentFailure(f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite")
+
+
+def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbone:
+    def fetch() -> Backbone:
+        seeded = _tfhub_cache(url)
+        if seeded is not None:
+            from edgeretrain.modules.quantops import read_quantops
+
+            return read_quantops(seeded, url)
+        if offline:
+            raise EnvironmentFailure(f"{url} is not in the cache and --offline forbids to fetch it")
+        with tempfile.TemporaryDirectory(prefix="edgeretrain-") as folder:
+            target = Path(folder) / "download"
+            try:
+                download(_download_url(url), target, timeout=timeout, console=console)
+            except EnvironmentFailure as error:
+                raise EnvironmentFailure(f"{url}: {error}") from None
+            with target.open("rb") as file:
+                head = file.read(8)
+            if head[4:8] == b"TFL3":
+                return read_hosted(target.read_bytes(), url)
+            return _read_archive(target, url)
+
+    return _kept(_key(url), url, console, fetch)
+
+
+def _download_url(url: str) -> str:
+    """A tfhub.dev handle as the URL of its archive (at the mirror, if one is set); other URLs as they are."""
+    if url.startswith(HUB + "/"):
+        base = os.environ.get(HUB_VARIABLE, HUB).rstrip("/")
+        return f"{base}{url.removeprefix(HUB)}?tf-hub-format=compressed"
+    return url
+
+
+def _tfhub_cache(handle: str) -> Path | None:
+    """The folder that tensorflow_hub keeps for `handle` in $TFHUB_CACHE_DIR, if somebody put a module there."""
+    root = os.environ.get("TFHUB_CACHE_DIR")
+    if not root:
+        return None
+    folder = Path(root).expanduser() / hashlib.sha1(handle.encode(), usedforsecurity=False).hexdigest()
+    return folder if (folder / "saved_model.pb").is_file() else None
+
+
+def _read_archive(archive: Path, name: str) -> Backbone:
+    """Read the one hosted .tflite or the one SavedModel in a .tar.gz."""
+    with unpacked(archive, name) as folder:
+        models = sorted(folder.rglob("*.tflite"))
+        if models:
+            return read_hosted(models[0].read_bytes(), name)
+        graphs = sorted(folder.rglob("saved_model.pb"))
+        if not graphs:
+            raise EnvironmentFailure(f"{name} holds no model: expected saved_model.pb or a quantized .tflite in it")
+        from edgeretrain.modules.quantops import read_quantops
+
+        return read_quantops(graphs[0].parent, name)
+
+
+def _key(name: str) -> str:
+    return sha256(f"name:{name}".encode())
+
+
+def _entry(key: str) -> Path:
+    return cache_dir() / "backbones" / f"{key}.backbone"
+
+
+def _cached(key: str, name: str, console: Console) -> Backbone | None:
+    path = _entry(key)
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    try:
+        return unpack(data, f"the cached copy of {name}")
+    except EnvironmentFailure as error:
+        console.warn(f"{error}; removed")
+        with contextlib.suppress(OSError):
+            path.unlink()
+        return None
+
+
+def _kept(key: str, name: str, console: Console, read: Callable[[], Backbone]) -> Backbone:
+    """The cached backbone of `key`, else what `read` returns, put into the cache."""
+    backbone = _cached(key, name, console)
+    if backbone is None:
+        backbone = read()
+        try:
+            write_file(_entry(key), pack(backbone))
+        except EnvironmentFailure as error:  # a read-only home must not stop the run
+            console.warn(f"the backbone is not kept: {error}")
+    return replace(backbone, source=replace(backbone.source, name=_public_name(name)))
+
+
+def _public_name(name: str) -> str:
+    """`name` as models and reports record it: of a local path only the end, the rest is nobody else's business."""
+    return name if "://" in name else "/".join(Path(name).expanduser().resolve().parts[-4:])

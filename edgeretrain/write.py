@@ -1,0 +1,181 @@
+"""Backbone + head -> a .tflite of integers only, written directly: no converter, no TensorFlow.
+
+Operator versions are the oldest that do the job (TensorFlow's lite/tools/versioning/runtime_version.cc): int8 needs runtime
+1.15 or newer, uint8 any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeretrain.backbone import Backbone, Layer, Shape
+from edgeretrain.flatbuffer import Operator, Tensor, serialize
+
+SCHEMES = ("int8", "uint8", "float32")
+"""How the network computes: int8 per channel; uint8 per tensor, as in Google's hosted files; float32 for comparison."""
+IO_TYPES = ("uint8", "int8", "float32")
+"""What goes into and comes out of an int8 network."""
+
+_SAME, _VALID, _NONE, _RELU6 = 0, 1, 0, 3  # schema.Padding, schema.ActivationFunctionType
+_VERSIONS = {"int8": 3, "uint8": 1, "float32": 1}  # of both convolutions
+_PROBABILITY = np.array([1 / 256], np.float32)  # the only output scale softmax allows
+
+
+@dataclass(frozen=True)
+class Head:
+    """A softmax layer on the embedding: `logits = embedding @ weights + bias`.
+
+    `layer` holds symmetric per-channel weights [1, 1, features, classes]; `logit_scale` and `logit_zero_point` (int8) are
+    the quantization of the logits.
+    """
+
+    layer: Layer
+    logit_scale: np.float32
+    logit_zero_point: int
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return int(self.layer.bias.size)
+
+
+def write_model(
+    backbone: Backbone,
+    head: Head | None,
+    *,
+    scheme: str = "int8",
+    io_type: str = "uint8",
+    metadata: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """Serialize the network as a .tflite.
+
+    Input `image`: [1, res, res, 3] RGB of `io_type`. Output `probabilities`: [1, classes] of `io_type`, or without a head
+    `embedding`: the pooled codes [1, 1, 1, features] of `scheme`. With uint8 and float32 schemes `io_type` is the scheme.
+    """
+    chain = _Chain(scheme)
+    res = backbone.spec.res
+    scale, zero_point = backbone.input_quantization
+    chain.start("image", (1, res, res, 3), io_type if scheme == "int8" else scheme, scale, zero_point)
+    for shape, layer in zip(backbone.table, backbone.layers, strict=True):
+        chain.convolution(shape, layer)
+    chain.pool()
+    if head is not None:
+        shape = Shape("logits", "head", 1, (1, 1, backbone.spec.features, head.classes))
+        chain.convolution(shape, head.layer, logits=(head.logit_scale, head.logit_zero_point))
+        chain.softmax(io_type if scheme == "int8" else scheme)
+    names = ("image", "embedding" if head is None else "probabilities")
+    return serialize(chain.operators, names, f"{backbone.spec.name} {scheme} by edgeretrain", metadata)
+
+
+class _Chain:
+    """A network being built: `last` is the tensor that the next operator reads."""
+
+    def __init__(self, scheme: str) -> None:
+        self.scheme = scheme
+        self.operators: list[Operator] = []
+        self.last: Tensor
+
+    def append(
+        self, code: str, version: int, constants: tuple[Tensor, ...], output: Tensor, options: str = "", **fields: float
+    ) -> None:
+        self.operators.append(Operator(code, version, (self.last, *constants), output, options, fields))
+        self.last = output
+
+    def activation(self, name: str, shape: tuple[int, ...], scale: float, uint8_zero_point: int) -> Tensor:
+        """A tensor of the scheme's own type; int8 codes are the uint8 codes less 128."""
+        if self.scheme == "float32":
+            return Tensor(name, shape, "float32")
+        zero_point = uint8_zero_point - (128 if self.scheme == "int8" else 0)
+        return Tensor(name, shape, self.scheme, None, np.array([scale], np.float32), zero_point)
+
+    def start(self, name: str, shape: tuple[int, ...], io_type: str, scale: float, zero_point: int) -> None:
+        inner = self.activation(name, shape, scale, zero_point)
+        if io_type == self.scheme:
+            self.last = inner
+        elif io_type == "float32":
+            self.last = Tensor(name, shape, "float32")
+            self.append("QUANTIZE", 1, (), inner)
+        else:
+            self.last = Tensor(name, shape, "uint8", None, inner.scale, zero_point)
+            self.append("QUANTIZE", 1, (), inner)
+
+    def convolution(self, shape: Shape, layer: Layer, logits: tuple[np.float32, int] | None = None) -> None:
+        stride = shape.stride
+        _, height, width, _ = self.last.shape
+        out_shape = (1, -(-height // stride), -(-width // stride), shape.channels)
+        if logits is None:
+            output = self.activation(shape.name, out_shape, float(layer.activation_scale), 0)
+        else:
+            output = self.activation(shape.name, out_shape, float(logits[0]), logits[1] + 128)
+        depthwise = shape.kind == "depthwise"
+        constants = self.constants(layer, depthwise)
+        options = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
+        code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        fields = {"DepthMultiplier": 1} if depthwise else {}
+        fused = _RELU6 if logits is None else _NONE
+        self.append(
+            code,
+            _VERSIONS[self.scheme],
+            constants,
+            output,
+            options,
+            Padding=_SAME,
+            StrideW=stride,
+            StrideH=stride,
+            FusedActivationFunction=fused,
+            **fields,
+        )
+
+    def constants(self, layer: Layer, depthwise: bool) -> tuple[Tensor, Tensor]:
+        """Weights and bias of a convolution, in TFLite's layout: [out, h, w, in], depthwise [1, h, w, channels]."""
+
+        def laid_out(weights: NDArray[np.generic]) -> NDArray[np.generic]:
+            return weights[None] if depthwise else weights.transpose(3, 0, 1, 2)
+
+        if self.scheme == "float32":
+            real = laid_out(layer.weights)
+            return Tensor("weights", real.shape, "float32", real), Tensor(
+                "bias", layer.bias.shape, "float32", layer.bias
+            )
+        if self.scheme == "int8":
+            codes, scale, _ = layer.per_channel
+            zero_point, axis = 0, 3 if depthwise else 0
+        else:
+            asymmetric, step, zero_point = layer.per_tensor
+            codes, scale, axis = asymmetric, np.array([step], np.float32), 0
+        data = laid_out(codes)
+        weights = Tensor("weights", data.shape, self.scheme, data, scale, zero_point, axis)
+        assert self.last.scale is not None
+        bias_scale = self.last.scale * scale
+        integers = np.rint(layer.bias.astype(np.float64) / bias_scale)
+        limits = np.iinfo(np.int32)
+        bias = Tensor(
+            "bias", layer.bias.shape, "int32", np.clip(integers, limits.min, limits.max).astype("<i4"), bias_scale, 0, 0
+        )
+        return weights, bias
+
+    def pool(self) -> None:
+        """Average over the picture. MEAN where XNNPACK takes it; the uint8 scheme keeps the hosted files' operator."""
+        _, height, width, channels = self.last.shape
+        output = Tensor("pool", (1, 1, 1, channels), self.last.dtype, None, self.last.scale, self.last.zero_point)
+        if self.scheme == "uint8":
+            fields = {"Padding": _VALID, "StrideW": 1, "StrideH": 1, "FilterWidth": width, "FilterHeight": height}
+            self.append("AVERAGE_POOL_2D", 1, (), output, "Pool2DOptions", **fields)
+        else:
+            axes = Tensor("axes", (2,), "int32", np.array([1, 2], "<i4"))
+            self.append("MEAN", 2 if self.scheme == "int8" else 1, (axes,), output, "ReducerOptions", KeepDims=True)
+
+    def softmax(self, io_type: str) -> None:
+        classes = self.last.shape[-1]
+        flat = Tensor("logits_flat", (1, classes), self.last.dtype, None, self.last.scale, self.last.zero_point)
+        self.append("RESHAPE", 1, (Tensor("shape", (2,), "int32", np.array([1, classes], "<i4")),), flat)
+        output = self.activation("probabilities", (1, classes), float(_PROBABILITY[0]), 0)
+        self.append("SOFTMAX", 2 if self.scheme == "int8" else 1, (), output, "SoftmaxOptions", Beta=1.0)
+        if io_type == "float32" and self.scheme != "float32":
+            self.append("DEQUANTIZE", 2, (), Tensor("probabilities", (1, classes), "float32"))
+        elif io_type != self.scheme:
+            self.append("QUANTIZE", 1, (), Tensor("probabilities", (1, classes), "uint8", None, _PROBABILITY, 0))
