@@ -148,7 +148,9 @@ class Backbone:
     def __post_init__(self) -> None:
         table = layer_table(self.spec.width)
         if len(self.layers) != len(table):
-            raise EnvironmentFailure(f"a MobileNet V1 has {len(table)} convolutions, {self.source.name} has {len(self.layers)}")
+            raise EnvironmentFailure(
+                f"a MobileNet V1 has {len(table)} convolutions, {self.source.name} has {len(self.layers)}"
+            )
         for shape, layer in zip(table, self.layers, strict=True):
             if layer.codes.shape != shape.weights:
                 raise EnvironmentFailure(
@@ -156,7 +158,9 @@ class Backbone:
                     f"{self.source.name} has {list(layer.codes.shape)}"
                 )
             if not (np.isfinite(layer.scale).all() and np.isfinite(layer.bias).all() and (layer.scale > 0).all()):
-                raise EnvironmentFailure(f"{shape.name} of {self.source.name} has scales or biases that are not sane numbers")
+                raise EnvironmentFailure(
+                    f"{shape.name} of {self.source.name} has scales or biases that are not sane numbers"
+                )
 
     @property
     def table(self) -> tuple[Shape, ...]:

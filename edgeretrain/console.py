@@ -23,6 +23,7 @@ class Console:
     quiet: bool = False
     verbose: bool = False
     stderr: TextIO = field(default_factory=lambda: sys.stderr)
+    log: Path | None = None  # where native code's output goes
 
     def say(self, text: str) -> None:
         """Commentary: a plain line on stderr."""

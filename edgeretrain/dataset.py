@@ -96,10 +96,11 @@ def normalize_class_name(folder_name: str) -> str:
     return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFC", folder_name).lower()).strip()
 
 
-def list_photos(folder: Path) -> Listing:
+def list_photos(folder: Path, *, to_train: bool = True) -> Listing:
     """List the class folders of `folder` and the files in them (sub-folders too), sorted by name; nothing is opened.
 
-    Raises DataError for no folder, no class, one class, two folders with the same class name, too few files to split.
+    Raises DataError for no folder, no class and two folders with the same class name; `to_train` also for one class and too
+    few files to split.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: expected a folder with one sub-folder of photos per class")
@@ -119,7 +120,9 @@ def list_photos(folder: Path) -> Listing:
             continue
         class_name = normalize_class_name(entry.name)
         if not class_name:
-            raise DataError(f"folder {entry.name!r} has no letter or digit in its name to make a class name of: rename it")
+            raise DataError(
+                f"folder {entry.name!r} has no letter or digit in its name to make a class name of: rename it"
+            )
         if class_name in folders:
             raise DataError(
                 f"folders {folders[class_name].name!r} and {entry.name!r} both become the class {class_name!r}: "
@@ -136,8 +139,8 @@ def list_photos(folder: Path) -> Listing:
             rejected.append(Rejected(f"{entry.name}/", class_name, "no photos in this folder: not a class"))
             del files_of[class_name]
     class_names = tuple(sorted(files_of))
-    _check_classes(folder, class_names, entries)
-    for class_name in class_names:
+    _check_classes(folder, class_names, entries, least=2 if to_train else 1)
+    for class_name in class_names if to_train else ():
         _check_enough(class_name, len(files_of[class_name]))
     files = tuple(
         File(path, path.relative_to(folder).as_posix(), label)
@@ -155,10 +158,10 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(root) / name
 
 
-def _check_classes(folder: Path, class_names: Sequence[str], entries: Sequence[Path]) -> None:
-    if len(class_names) >= 2:
+def _check_classes(folder: Path, class_names: Sequence[str], entries: Sequence[Path], least: int) -> None:
+    if len(class_names) >= least:
         return
-    expected = "expected one sub-folder of photos per class, two classes or more"
+    expected = f"expected one sub-folder of photos per class, {least} or more"
     if class_names:
         raise DataError(f"{folder} has only one class, {class_names[0]!r}; {expected}")
     loose = sum(entry.suffix.lower() in SUFFIXES for entry in entries)

@@ -7,13 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,8 @@ from numpy.typing import NDArray
 from edgeretrain.backbone import Backbone
 from edgeretrain.errors import DataError
 from edgeretrain.images import PREPROCESSING, decode, read_picture, resize
+from edgeretrain.parallel import ordered_map
+from edgeretrain.runtime import load_interpreter
 from edgeretrain.storage import sha256
 from edgeretrain.write import write_model
 
@@ -59,9 +58,7 @@ def make_extractor(backbone: Backbone) -> Extractor:
     """Write the int8 extractor of `backbone`."""
     model = write_model(backbone, None)
     key = sha256(PREPROCESSING.encode() + b"\0" + model)[:32]
-    return Extractor(
-        model, backbone.spec.res, backbone.spec.features, float(backbone.layers[-1].activation_scale), key
-    )
+    return Extractor(model, backbone.spec.res, backbone.spec.features, float(backbone.layers[-1].activation_scale), key)
 
 
 def embed_photos(
@@ -77,26 +74,11 @@ def embed_photos(
     Each photo is decoded at most once for all extractors together, and not at all when the cache has its embeddings.
     Memory: the embeddings (1 byte a feature) plus a few photos per worker.
     """
-    jobs = jobs or os.cpu_count() or 1
-    shards = (paths[i : i + SHARD] for i in range(0, len(paths), SHARD))
-    results: dict[int, list[Embedded]] = {}
-    with ThreadPoolExecutor(jobs) as pool:
-        numbered = enumerate(shards)
-        running = {pool.submit(embed_shard, s, extractors, cache): i for i, s in islice(numbered, 2 * jobs)}
-        try:
-            while running:
-                done, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    index = running.pop(future)
-                    results[index] = future.result()
-                    advance(len(results[index]))
-                    for i, s in islice(numbered, 1):
-                        running[pool.submit(embed_shard, s, extractors, cache)] = i
-        except BaseException:
-            for future in running:
-                future.cancel()
-            raise
-    return [item for index in sorted(results) for item in results[index]]
+    shards = [paths[i : i + SHARD] for i in range(0, len(paths), SHARD)]
+    results = ordered_map(
+        lambda shard: embed_shard(shard, extractors, cache), shards, jobs=jobs, done=lambda part: advance(len(part))
+    )
+    return [item for part in results for item in part]
 
 
 def embed_shard(paths: Sequence[Path], extractors: Sequence[Extractor], cache: Path | None) -> list[Embedded]:
@@ -151,8 +133,6 @@ def run_extractor(extractor: Extractor, pixels: NDArray[np.uint8]) -> bytes:
     """The codes of one picture, uint8 [res, res, 3], by this thread's own interpreter."""
     interpreters = _local.__dict__.setdefault("interpreters", {})
     if extractor.key not in interpreters:
-        from edgeretrain.runtime import load_interpreter
-
         interpreters[extractor.key] = load_interpreter(extractor.model)
     interpreter = interpreters[extractor.key]
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels[None])
@@ -190,6 +170,10 @@ class _Store:
                 if broken and attempt == 0:  # not a database: a damaged cache is worth nothing
                     with contextlib.suppress(OSError):
                         path.unlink()
+
+    def __del__(self) -> None:
+        if getattr(self, "connection", None) is not None:
+            self.connection.close()  # type: ignore[union-attr]
 
     @staticmethod
     def _open(path: Path) -> sqlite3.Connection:
@@ -237,5 +221,3 @@ def _store(path: Path | None) -> _Store:
 def cache_file(folder: Path) -> Path:
     """Where the embeddings are kept in the cache directory `folder`."""
     return folder / "embeddings.sqlite"
-
-

@@ -104,7 +104,9 @@ class _Writer:
             scale = self.vector(tensor.scale.astype("<f4"))
             zero_point = self.vector(np.full(tensor.scale.size, tensor.zero_point, "<i8"))
             axis = tensor.axis if tensor.scale.size > 1 else None
-            quantization = self.table("QuantizationParameters", Scale=scale, ZeroPoint=zero_point, QuantizedDimension=axis)
+            quantization = self.table(
+                "QuantizationParameters", Scale=scale, ZeroPoint=zero_point, QuantizedDimension=axis
+            )
         return self.table(
             "Tensor",
             Shape=self.numbers(tensor.shape),
@@ -120,7 +122,12 @@ class _Writer:
         options = self.table(op.options, **op.fields) if op.options else None
         kind = getattr(schema.BuiltinOptions, op.options) if op.options else None
         return self.table(
-            "Operator", OpcodeIndex=code, Inputs=inputs, Outputs=outputs, BuiltinOptionsType=kind, BuiltinOptions=options
+            "Operator",
+            OpcodeIndex=code,
+            Inputs=inputs,
+            Outputs=outputs,
+            BuiltinOptionsType=kind,
+            BuiltinOptions=options,
         )
 
     def signature(self, names: tuple[str, str], indices: tuple[int, int]) -> int:

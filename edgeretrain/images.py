@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from edgeretrain.errors import DataError
 
@@ -80,7 +80,7 @@ def decode(data: bytes) -> Image.Image:
         raise
     except Image.DecompressionBombError:
         raise DataError(f"too large (at most {MAX_PIXELS // 1_000_000} megapixels)") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise DataError(_what_instead(data)) from None
     except Exception as error:  # a damaged file makes Pillow's plug-ins raise nearly anything
         raise DataError(f"damaged picture: {_first_line(error)}") from None

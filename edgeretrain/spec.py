@@ -79,3 +79,53 @@ class ModelSpec:
 
 GRID = tuple(ModelSpec(width, res) for width in WIDTHS for res in RESOLUTIONS)
 """The 16 cells, narrow to wide, small to large."""
+
+
+def option(
+    default: Any,
+    help_text: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    aliases: tuple[str, ...] = (),
+) -> Any:
+    """Declare a field of `TrainSpec` and, with it, a command-line option: name and type are the field's own."""
+    return field(
+        default=default,
+        metadata={"help": help_text, "low": low, "high": high, "choices": choices, "aliases": aliases},
+    )
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How to split, train and write. Every field is an option of `edgeretrain train`; raises UsageError out of range."""
+
+    validation_percentage: float = option(10.0, "Share of photos that choose the best step.", low=1, high=45)
+    testing_percentage: float = option(10.0, "Share of photos that only measure the result.", low=1, high=45)
+    split_seed: int = option(0, "Another number draws another split.", low=0)
+    steps: int = option(1000, "Training steps of the head.", low=1, high=1e7, aliases=("how-many-training-steps",))
+    learning_rate: float = option(0.005, "Largest step size; it falls to 0 along a cosine.", low=1e-8, high=10)
+    train_batch_size: int = option(100, "Photos per training step; -1: all.", low=-1)
+    validation_batch_size: int = option(-1, "Photos per evaluation on the way; -1: all.", low=-1)
+    test_batch_size: int = option(-1, "Test photos in the final evaluation; -1: all.", low=-1)
+    eval_step_interval: int = option(10, "Evaluate every so many steps; the best step is kept.", low=1)
+    seed: int = option(0, "Seed of the training; same seed, same bytes.", low=0)
+    scheme: str = option("int8", "int8 per channel, or Google's older uint8 per tensor.", choices=("int8", "uint8"))
+    io_type: str = option("uint8", "Type of the model's input and output.", choices=("uint8", "int8", "float32"))
+    on_bad: str = option("skip", "What to do with files that cannot be used.", choices=("skip", "fail"))
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value, meta = getattr(self, item.name), item.metadata
+            name = item.name.replace("_", "-")
+            if meta["choices"] and value not in meta["choices"]:
+                raise UsageError(f"--{name} must be one of {', '.join(meta['choices'])}, not {value!r}")
+            low, high = meta["low"], meta["high"]
+            if (low is not None and not value >= low) or (high is not None and not value <= high):
+                bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+                raise UsageError(f"--{name} must be {bounds}, not {value}")
+            if name.endswith("batch-size") and value == 0:
+                raise UsageError(f"--{name} must be -1 (all) or at least 1, not 0")
+        if self.scheme == "uint8" and self.io_type != "uint8":
+            raise UsageError(f"--scheme uint8 writes a uint8 input and output: leave out --io-type {self.io_type}")

@@ -141,12 +141,13 @@ class _Chain:
             return Tensor("weights", real.shape, "float32", real), Tensor(
                 "bias", layer.bias.shape, "float32", layer.bias
             )
+        codes: NDArray[np.generic]
         if self.scheme == "int8":
             codes, scale, _ = layer.per_channel
             zero_point, axis = 0, 3 if depthwise else 0
         else:
-            asymmetric, step, zero_point = layer.per_tensor
-            codes, scale, axis = asymmetric, np.array([step], np.float32), 0
+            codes, step, zero_point = layer.per_tensor
+            scale, axis = np.array([step], np.float32), 0
         data = laid_out(codes)
         weights = Tensor("weights", data.shape, self.scheme, data, scale, zero_point, axis)
         assert self.last.scale is not None

@@ -71,8 +71,15 @@ def load_backbone(
         )
     for option, wanted, found in (("width", width, backbone.spec.width), ("res", res, backbone.spec.res)):
         if wanted is not None and wanted != found:
-            raise UsageError(f"--{option} {wanted} was asked for, but {module} has {option} {found}: leave out --{option}")
+            raise UsageError(
+                f"--{option} {wanted} was asked for, but {module} has {option} {found}: leave out --{option}"
+            )
     return backbone
+
+
+def is_cached(spec: ModelSpec) -> bool:
+    """Whether the official network of `spec` is in the cache."""
+    return any(_entry(_key(name)).is_file() for name in (hub_handle(spec), archive_url(spec)))
 
 
 def cached_backbones() -> list[Path]:
@@ -97,7 +104,9 @@ def _official(spec: ModelSpec, offline: bool, timeout: float, console: Console) 
             failed = f" ({'; '.join(tried)})" if tried else ""
             console.say(f"Backbone {spec.name}: official network from the {label.removeprefix('the ')}{failed}")
             return backbone
-    raise EnvironmentFailure(f"{spec.name} is neither cached nor to be had ({'; '.join(tried)}): give --module a local file")
+    raise EnvironmentFailure(
+        f"{spec.name} is neither cached nor to be had ({'; '.join(tried)}): give --module a local file"
+    )
 
 
 def _local(path: Path, name: str, console: Console) -> Backbone:
@@ -114,7 +123,9 @@ def _local(path: Path, name: str, console: Console) -> Backbone:
         return _kept(sha256(data), name, console, lambda: read_hosted(data, name))
     if path.name.endswith(_ARCHIVE_SUFFIXES) or data[:2] == b"\x1f\x8b":
         return _kept(sha256(data), name, console, lambda: _read_archive(path, name))
-    raise EnvironmentFailure(f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite")
+    raise EnvironmentFailure(
+        f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite"
+    )
 
 
 def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbone:
@@ -129,7 +140,7 @@ def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbo
         with tempfile.TemporaryDirectory(prefix="edgeretrain-") as folder:
             target = Path(folder) / "download"
             try:
-                download(_download_url(url), target, timeout=timeout, console=console)
+                download(download_url(url), target, timeout=timeout, console=console)
             except EnvironmentFailure as error:
                 raise EnvironmentFailure(f"{url}: {error}") from None
             with target.open("rb") as file:
@@ -141,7 +152,7 @@ def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbo
     return _kept(_key(url), url, console, fetch)
 
 
-def _download_url(url: str) -> str:
+def download_url(url: str) -> str:
     """A tfhub.dev handle as the URL of its archive (at the mirror, if one is set); other URLs as they are."""
     if url.startswith(HUB + "/"):
         base = os.environ.get(HUB_VARIABLE, HUB).rstrip("/")
@@ -209,4 +220,7 @@ def _kept(key: str, name: str, console: Console, read: Callable[[], Backbone]) -
 
 def _public_name(name: str) -> str:
     """`name` as models and reports record it: of a local path only the end, the rest is nobody else's business."""
-    return name if "://" in name else "/".join(Path(name).expanduser().resolve().parts[-4:])
+    if "://" in name:
+        return name
+    path = Path(name).expanduser().resolve()
+    return "/".join(path.parts[-4:]) if path.is_dir() else path.name

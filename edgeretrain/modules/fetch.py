@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tarfile
 import tempfile
 import time
@@ -55,7 +54,7 @@ def download(url: str, target: Path, *, timeout: float, console: Console, max_se
     except urllib.error.HTTPError as error:
         with error:
             raise EnvironmentFailure(f"HTTP {error.code} {error.reason}".strip()) from None
-    except (TimeoutError, socket.timeout):
+    except TimeoutError:
         raise EnvironmentFailure(f"no answer within {timeout:g} s") from None
     except urllib.error.URLError as error:
         if isinstance(error.reason, TimeoutError):
@@ -96,7 +95,9 @@ def _extract(archive: Path, folder: Path, name: str) -> None:
         for count, member in enumerate(tar, start=1):
             path = PurePosixPath(member.name)
             if path.is_absolute() or ".." in path.parts or "\\" in member.name or ":" in member.name:
-                raise EnvironmentFailure(f"{name} holds a path that leads out of it: {member.name!r}; nothing was unpacked")
+                raise EnvironmentFailure(
+                    f"{name} holds a path that leads out of it: {member.name!r}; nothing was unpacked"
+                )
             total += member.size
             if count > MAX_MEMBERS or total > MAX_BYTES:
                 raise EnvironmentFailure(f"{name} unpacks to more than {MAX_BYTES >> 20} MiB or {MAX_MEMBERS} files")

@@ -37,7 +37,9 @@ def read_hosted(data: bytes, name: str) -> Backbone:
         spec = ModelSpec(widths[features], shape[1])
         table = layer_table(spec.width)
         if len(convolutions) != len(table):
-            raise EnvironmentFailure(f"{name} has {len(convolutions)} convolutions, a MobileNet V1 {len(table)}; {wanted}")
+            raise EnvironmentFailure(
+                f"{name} has {len(convolutions)} convolutions, a MobileNet V1 {len(table)}; {wanted}"
+            )
         scale, zero_point = _quantization(graph.Tensors(int(graph.Inputs(0))))
         layers = tuple(
             _layer(model, graph, op, item.kind == "depthwise") for op, item in zip(convolutions, table, strict=True)

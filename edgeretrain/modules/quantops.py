@@ -200,13 +200,14 @@ def _input_range(module: Any, pictures: Any, entry: Any) -> tuple[float, float]:
     graph = module.graph
     prepare = module.prune([graph.get_tensor_by_name(pictures.name)], graph.get_tensor_by_name(entry.name))
     side = int(pictures.shape[1] or 1)
-    low, middle, high = (
-        float(np.median(prepare(_constant_picture(value, side)).numpy())) for value in (0.0, 0.5, 1.0)
-    )
+    low, middle, high = (float(np.median(prepare(_constant_picture(value, side)).numpy())) for value in (0.0, 0.5, 1.0))
     if not low < high or abs((low + high) / 2 - middle) > 0.02 * (high - low):
         raise _Unexpected("its preparation of the pictures is not linear")
     step = (high - low) / 100  # a fake-quant in hub_input moves the ends a little
-    return (round(low) if abs(low - round(low)) < step else low, round(high) if abs(high - round(high)) < step else high)
+    return (
+        round(low) if abs(low - round(low)) < step else low,
+        round(high) if abs(high - round(high)) < step else high,
+    )
 
 
 def _constant_picture(value: float, side: int) -> Any:

@@ -1,0 +1,51 @@
+"""`edgeretrain data`."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeretrain.cli import console_of, jobs_option, json_option, print_json
+from edgeretrain.spec import TrainSpec
+
+
+@click.group(epilog="\b\nExamples:\n  edgeretrain data check photos\n  edgeretrain data check photos --json\n")
+def data() -> None:
+    """Check a folder of photos."""
+
+
+@data.command(epilog="\b\nExamples:\n  edgeretrain data check photos\n  edgeretrain data check photos --on-bad fail\n")
+@click.argument("image_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--on-bad", type=click.Choice(["skip", "fail"]), default="skip", help="fail: exit with 3 for any bad file."
+)
+@click.option("--split-seed", type=click.IntRange(0), default=0, help="Another number draws another split.")
+@jobs_option
+@json_option
+def check(image_dir: Path, on_bad: str, split_seed: int, jobs: int | None, as_json: bool) -> None:
+    """Decode every file in IMAGE_DIR and say what `train` would make of the folder. Nothing in it is changed."""
+    from edgeretrain.console import print_table
+    from edgeretrain.pipeline import load_dataset
+
+    console = console_of()
+    spec = TrainSpec(on_bad=on_bad, split_seed=split_seed)
+    dataset, _ = load_dataset(image_dir, [], spec, jobs=jobs, console=console)
+    if as_json:
+        document: dict[str, Any] = {"edgeretrain": "data check", "version": 1, "sha256": dataset.digest}
+        document["classes"] = [
+            dict(zip(("class_name", "train", "validation", "test"), row, strict=True)) for row in dataset.counts()
+        ]
+        document["rejected"] = [dataclasses.asdict(item) for item in dataset.rejected]
+        print_json({**document, "warnings": list(dataset.warnings)})
+        return
+    for warning in dataset.warnings:
+        console.warn(warning)
+    if dataset.rejected:
+        rows = [(item.name, item.class_name, item.reason) for item in dataset.rejected]
+        print_table(("file", "class", "reason"), rows, title=f"{len(rows)} files cannot be used")
+    print_table(("class", "training", "validation", "test"), dataset.counts(), right=(1, 2, 3))
+    count = len(dataset.train) + len(dataset.validation) + len(dataset.test)
+    click.echo(f"{count} usable photos in {len(dataset.class_names)} classes; data set SHA-256 {dataset.digest}")

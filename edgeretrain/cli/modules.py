@@ -1,0 +1,100 @@
+"""`edgeretrain modules`."""
+
+from __future__ import annotations
+
+import click
+
+from edgeretrain.cli import json_option, load_module, module_options, print_json
+
+
+@click.group(epilog="\b\nExamples:\n  edgeretrain modules list\n  edgeretrain modules show --module model.tflite\n")
+def modules() -> None:
+    """List, show and fetch backbones."""
+
+
+@modules.command("list", epilog="\b\nExamples:\n  edgeretrain modules list\n  edgeretrain modules list --json\n")
+@json_option
+def list_modules(as_json: bool) -> None:
+    """List the 16 official networks, where they come from, and which are in the cache."""
+    from edgeretrain.console import print_table
+    from edgeretrain.modules import archive_url, hub_handle, is_cached
+    from edgeretrain.spec import GRID
+
+    if as_json:
+        cells = [
+            {"name": spec.name, "cached": is_cached(spec), "hub": hub_handle(spec), "archive": archive_url(spec)}
+            for spec in GRID
+        ]
+        print_json({"edgeretrain": "modules list", "version": 1, "modules": cells})
+        return
+    rows = [(spec.name, "yes" if is_cached(spec) else "no", hub_handle(spec)) for spec in GRID]
+    print_table(("network", "cached", "--module"), rows)
+    click.echo(
+        "--module also takes: a TF1-Hub module folder, a .tar.gz (path or URL), a hosted quantized .tflite (path or URL)."
+    )
+
+
+@modules.command(
+    "show",
+    epilog="\b\nExamples:\n  edgeretrain modules show --width 050 --res 160\n  edgeretrain modules show --module m.tar.gz\n",
+)
+@module_options
+@json_option
+def show(module: str, width: str | None, res: str | None, offline: bool, timeout: float, as_json: bool) -> None:
+    """Print a backbone as a table of layers."""
+    from edgeretrain.console import print_table
+
+    backbone = load_module(module, width, res, offline, timeout)
+    side = backbone.spec.res
+    layers = []
+    for shape, layer in zip(backbone.table, backbone.layers, strict=True):
+        side = -(-side // shape.stride)
+        codes, _, changed = layer.per_channel
+        layers.append(
+            {
+                "name": shape.name,
+                "weights": list(shape.weights),
+                "stride": shape.stride,
+                "output": [side, side, shape.channels],
+                "macs": side * side * layer.codes.size,
+                "range_max": 255 * float(layer.activation_scale),
+                "identical_codes": 1 - changed / codes.size,
+            }
+        )
+    if as_json:
+        source = {"kind": backbone.source.kind, "name": backbone.source.name, "sha256": backbone.source.sha256}
+        document = {"edgeretrain": "modules show", "version": 1, "name": backbone.spec.name, "source": source}
+        print_json({**document, "input_range": list(backbone.input_range), "layers": layers})
+        return
+    rows = [
+        (
+            layer["name"],
+            " x ".join(map(str, layer["weights"])),
+            layer["stride"],
+            " x ".join(map(str, layer["output"])),
+            f"{layer['macs'] / 1e6:.2f}",
+            f"{layer['range_max']:.3f}",
+            f"{100 * layer['identical_codes']:.2f}",
+        )
+        for layer in layers
+    ]
+    headers = ("layer", "weights", "stride", "output", "MMACs", "range max", "codes kept %")
+    print_table(headers, rows, right=(2, 4, 5, 6), title=f"{backbone.spec.name} ({backbone.source.kind})")
+    total = sum(layer["macs"] for layer in layers) / 1e6
+    click.echo(
+        f"{total:.1f} MMACs, {backbone.parameter_bytes:,} bytes of int8 weights and int32 biases, input range "
+        f"{backbone.input_range[0]:g} to {backbone.input_range[1]:g}, {backbone.identical_codes:.2%} of codes kept, "
+        f"SHA-256 {backbone.source.sha256}"
+    )
+
+
+@modules.command(
+    "fetch",
+    epilog="\b\nExamples:\n  edgeretrain modules fetch --width 050 --res 160\n"
+    "  edgeretrain modules fetch --module https://example.org/mobilenet_v1_0.5_160_quant.tgz\n",
+)
+@module_options
+def fetch(module: str, width: str | None, res: str | None, offline: bool, timeout: float) -> None:
+    """Read a module once and keep its backbone in the cache, for later runs without a network."""
+    backbone = load_module(module, width, res, offline, timeout)
+    click.echo(f"{backbone.spec.name} from {backbone.source.name} is in the cache")

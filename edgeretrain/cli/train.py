@@ -1,0 +1,137 @@
+"""`edgeretrain train`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgeretrain.cli import console_of, jobs_option, json_option, load_module, module_options, print_json, spec_options
+from edgeretrain.errors import UsageError
+from edgeretrain.spec import TrainSpec
+
+EXAMPLES = """\b
+Examples:
+  edgeretrain train --image-dir photos --width 050 --res 160
+  edgeretrain train --image-dir photos --module ~/modules/mobilenet_v1_025_128.tar.gz
+  edgeretrain train --image-dir photos --width 100 --res 224 --out best --json
+  edgeretrain train --image_dir photos --tfhub_module MODULE --how_many_training_steps 4000
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--image-dir", type=click.Path(path_type=Path), help="Folder with one sub-folder of photos per class.")
+@module_options
+@click.option("--out", type=click.Path(path_type=Path), show_default="runs/<model>-<n>", help="Folder for the results.")
+@click.option("--force", is_flag=True, help="Replace results in --out.")
+@click.option("--instrumented", is_flag=True, help="Evaluate the fake-quant network (TensorFlow) beside the .tflite.")
+@spec_options
+@jobs_option
+@json_option
+def train(
+    image_dir: Path | None,
+    module: str,
+    width: str | None,
+    res: str | None,
+    offline: bool,
+    timeout: float,
+    out: Path | None,
+    force: bool,
+    instrumented: bool,
+    jobs: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Train a classifier on your photos and write it as a checked, integer-only .tflite.
+
+    The backbone stays as it is; a softmax layer is trained on what it makes of the photos, with the quantization that
+    ships. The accuracy reported is that of the .tflite itself on test photos it never saw.
+    """
+    from edgeretrain.dataset import list_photos
+    from edgeretrain.pipeline import Stages, run, save
+    from edgeretrain.storage import output_folder
+
+    console, stages, spec = console_of(), Stages(), TrainSpec(**options)
+    if image_dir is None:
+        raise UsageError("--image-dir is missing: a folder with one sub-folder of photos per class")
+    list_photos(image_dir)  # what is wrong with the folder is said before anything is fetched
+    with stages("backbone"):
+        backbone = load_module(module, width, res, offline, timeout)
+    folder = output_folder(out, backbone.spec.name, force=force)
+    try:
+        result = run(image_dir, backbone, spec, instrumented=instrumented, jobs=jobs, stages=stages, console=console)
+        result.report["command"] = shlex.join(["edgeretrain", *sys.argv[1:]])
+        result.report["seconds"] = {**stages.seconds, "total": _since_start()}
+        path = save(result, folder)
+        _keep_log(console.log, folder / "log.txt")
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # only if it is empty
+        raise
+    if as_json:
+        print_json(result.report)
+    else:
+        _show(result.report)
+    seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.report["seconds"].items())
+    console.say(f"Seconds: {seconds}")
+    console.say(f"Written: {path}, labels.txt and report.json")
+
+
+def _since_start() -> float:
+    """Seconds since this process began, interpreter start included."""
+    import psutil
+
+    return time.time() - float(psutil.Process().create_time())
+
+
+def _keep_log(log: Path | None, target: Path) -> None:
+    if log is not None and log.is_file() and log.stat().st_size:
+        shutil.copyfile(log, target)
+
+
+def _show(report: dict[str, Any]) -> None:
+    from edgeretrain.console import print_table
+
+    rejected = report["data"]["rejected"]
+    if rejected:
+        print_table(
+            ("file", "class", "reason"),
+            [(item["name"], item["class_name"], item["reason"]) for item in rejected],
+            title=f"{len(rejected)} files are not used",
+        )
+    classes = [
+        (
+            row["class_name"],
+            row["train"],
+            row["validation"],
+            row["test"],
+            _percent(score["recall"]),
+            _percent(score["precision"]),
+        )
+        for row, score in zip(report["data"]["classes"], report["per_class"], strict=True)
+    ]
+    headers = ("class", "training", "validation", "test", "recall", "precision")
+    print_table(headers, classes, right=range(1, 6))
+    rows = [
+        (
+            {"tflite": ".tflite", "head": "unquantized head", "instrumented": "fake-quant network"}[name],
+            _percent(score["top1"]),
+            f"{100 * score['low']:.1f} to {100 * score['high']:.1f}",
+            score["n"],
+            _percent(score.get("agreement")),
+        )
+        for name, score in report["accuracy"].items()
+    ]
+    print_table(("network", "top-1 %", "95 % interval", "N", "agreement %"), rows, right=(1, 2, 3, 4))
+    model = report["model"]
+    click.echo(f"{model['name']}: {model['size_bytes'] / 1000:.0f} kB, {model['input']['dtype']} input")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

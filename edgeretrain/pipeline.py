@@ -1,0 +1,291 @@
+"""The steps of `edgeretrain train`, in order: photos -> dataset -> backbone -> embeddings -> head -> file -> report."""
+
+from __future__ import annotations
+
+import json
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeretrain.artifact import Model, model_from_bytes, seal, verify, versions
+from edgeretrain.backbone import Backbone
+from edgeretrain.check import check_answers, check_integers
+from edgeretrain.console import Console
+from edgeretrain.dataset import Dataset, Listing, Photo, list_photos, split_photos
+from edgeretrain.embed import Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
+from edgeretrain.errors import DataError, QualityError
+from edgeretrain.evaluate import Evaluation, agreement, predict_photos
+from edgeretrain.metadata import ENTRY, classifier_metadata
+from edgeretrain.spec import TrainSpec
+from edgeretrain.storage import cache_dir, write_file
+from edgeretrain.train import TrainedHead, head_logits, train_head
+from edgeretrain.write import write_model
+
+REPORT_VERSION = 1
+SMOKE_PHOTOS = 200
+
+
+@dataclass
+class Stages:
+    """Seconds per stage, in the order of their first appearance."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished run: the sealed model and everything that is known about it."""
+
+    model: Model
+    dataset: Dataset
+    backbone: Backbone
+    trained: TrainedHead
+    evaluation: Evaluation
+    report: dict[str, Any]
+
+
+def load_dataset(
+    image_dir: Path,
+    extractors: Sequence[Extractor],
+    spec: TrainSpec,
+    *,
+    jobs: int | None = None,
+    console: Console | None = None,
+) -> tuple[Dataset, list[Embedded]]:
+    """List, decode and embed the photos of `image_dir`, then split them. Raises DataError, also for `--on-bad fail`."""
+    console = console or Console(quiet=True)
+    listing = list_photos(image_dir)
+    with console.progress("Embedding photos", len(listing.files)) as advance:
+        embedded = embed_photos(
+            [file.path for file in listing.files],
+            extractors,
+            cache=cache_file(cache_dir()),
+            jobs=jobs,
+            advance=advance,
+        )
+    return split(listing, embedded, spec), embedded
+
+
+def split(listing: Listing, embedded: Sequence[Embedded], spec: TrainSpec) -> Dataset:
+    """The Dataset of what was listed and read, as `spec` asks for it. Raises DataError for `--on-bad fail`."""
+    bad = sum(item.reason is not None for item in embedded) + len(listing.rejected)
+    if bad and spec.on_bad == "fail":
+        first = (
+            next(
+                (f"{f.name}: {e.reason}" for f, e in zip(listing.files, embedded, strict=True) if e.reason is not None),
+                None,
+            )
+            or f"{listing.rejected[0].name}: {listing.rejected[0].reason}"
+        )
+        raise DataError(f"{bad} files cannot be used and --on-bad fail was given, the first is {first}")
+    return split_photos(
+        listing,
+        [item.digest for item in embedded],
+        [item.reason for item in embedded],
+        validation_percentage=spec.validation_percentage,
+        testing_percentage=spec.testing_percentage,
+        seed=spec.split_seed,
+    )
+
+
+def run(
+    image_dir: Path,
+    backbone: Backbone,
+    spec: TrainSpec,
+    *,
+    instrumented: bool = False,
+    jobs: int | None = None,
+    stages: Stages | None = None,
+    console: Console | None = None,
+) -> Result:
+    """Train a head for `backbone` on the photos in `image_dir`, write, check and evaluate the .tflite; touch no disk but
+    the cache.
+
+    Raises DataError for photos that cannot be used, QualityError when the file does not hold what it promises.
+    """
+    console, stages = console or Console(quiet=True), stages or Stages()
+    extractor = make_extractor(backbone)
+    with stages("embed"):
+        dataset, embedded = load_dataset(image_dir, [extractor], spec, jobs=jobs, console=console)
+    for warning in dataset.warnings:
+        console.warn(warning)
+
+    def part(photos: Sequence[Photo]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        return as_matrix(embedded, [p.row for p in photos], extractor), np.array([p.label for p in photos], np.int64)
+
+    with stages("train"):
+        trained = train_head(part(dataset.train), part(dataset.validation), len(dataset.class_names), spec)
+    with stages("write"):
+        flatbuffer = write_model(
+            backbone,
+            trained.head,
+            scheme=spec.scheme,
+            io_type=spec.io_type,
+            metadata={ENTRY: metadata_of(backbone, dataset.class_names, spec.io_type)},
+        )
+        check_integers(flatbuffer, spec.io_type)
+    tested = _some(dataset.test, spec)
+    with stages("evaluate"):
+        draft = model_from_bytes(flatbuffer, backbone.spec.name)
+        evaluation, confidence = _evaluate(draft, tested, dataset.class_names, jobs)
+        smoke = dataset.validation[:SMOKE_PHOTOS]
+        answers, _ = _evaluate(draft, smoke, dataset.class_names, jobs)
+        photos = (*tested, *smoke)
+        head = head_logits(trained.head, part(photos)[0]).argmax(axis=1)
+        predicted = np.concatenate([evaluation.predicted, answers.predicted])
+        check_answers([p.name for p in photos], predicted, head, dataset.class_names, spec.scheme)
+        x, truth = part(tested)
+        unquantized = Evaluation(dataset.class_names, truth, trained.logits(x).argmax(axis=1))
+    others = {"head": unquantized}
+    if instrumented:
+        with stages("instrumented"):
+            from edgeretrain.network import evaluate_instrumented
+
+            others["instrumented"] = evaluate_instrumented(backbone, trained.head, tested, dataset.class_names)
+    with stages("seal"):
+        facts = _facts(backbone, dataset, evaluation, spec)
+        model = model_from_bytes(seal(flatbuffer, dataset.class_names, facts), f"{backbone.spec.name}.tflite")
+        failed = [check for check in verify(model) if not check.ok]
+        if failed:
+            raise QualityError(f"{failed[0].subject}: {failed[0].seen}; nothing was exported")
+    report = _report(model, backbone, dataset, trained, evaluation, confidence, others, tested, spec)
+    return Result(model, dataset, backbone, trained, evaluation, report)
+
+
+def save(result: Result, folder: Path) -> Path:
+    """Write model, labels.txt and report.json into `folder`; return the model's path. Each file is whole or absent."""
+    path = folder / result.model.name
+    write_file(path, result.model.data)
+    write_file(folder / "labels.txt", "".join(f"{name}\n" for name in result.dataset.class_names))
+    write_file(folder / "report.json", json.dumps(result.report, indent=1, ensure_ascii=False) + "\n")
+    return path
+
+
+def metadata_of(backbone: Backbone, class_names: Sequence[str], io_type: str) -> bytes:
+    """TFLite metadata for a classifier on `backbone`."""
+    scale, zero_point = backbone.input_quantization
+    low, high = backbone.input_range
+    limits = {"uint8": (0.0, 255.0), "int8": (-128.0, 127.0), "float32": (low, high)}[io_type]
+    text = f"{len(class_names)} classes, integer only, by edgeretrain"
+    return classifier_metadata(backbone.spec.name, text, float(zero_point), 1 / scale, limits)
+
+
+def _some(photos: Sequence[Photo], spec: TrainSpec) -> tuple[Photo, ...]:
+    if not 0 < spec.test_batch_size < len(photos):
+        return tuple(photos)
+    chosen = np.random.default_rng(spec.seed).choice(len(photos), spec.test_batch_size, replace=False)
+    return tuple(photos[i] for i in sorted(chosen))
+
+
+def _evaluate(
+    model: Model, photos: Sequence[Photo], class_names: tuple[str, ...], jobs: int | None
+) -> tuple[Evaluation, list[float]]:
+    """The file's answers on photos, with its confidence in each."""
+    answers = []
+    for photo, answer in zip(photos, predict_photos(model, [p.path for p in photos], jobs=jobs), strict=True):
+        if isinstance(answer, str):
+            raise DataError(f"{photo.name} was usable a moment ago, now it is not ({answer}): is the folder changing?")
+        answers.append(answer)
+    predicted = np.array([int(answer.argmax()) for answer in answers], np.int64)
+    truth = np.array([photo.label for photo in photos], np.int64)
+    return Evaluation(class_names, truth, predicted), [float(answer.max()) for answer in answers]
+
+
+def _facts(backbone: Backbone, dataset: Dataset, evaluation: Evaluation, spec: TrainSpec) -> dict[str, Any]:
+    """What the contract says beyond the file itself."""
+    return {
+        "model": backbone.spec.name,
+        "scheme": spec.scheme,
+        "module": asdict(backbone.source),
+        "data": {
+            "sha256": dataset.digest,
+            "train": len(dataset.train),
+            "validation": len(dataset.validation),
+            "test": len(dataset.test),
+            "split_seed": spec.split_seed,
+            "validation_percentage": spec.validation_percentage,
+            "testing_percentage": spec.testing_percentage,
+        },
+        "accuracy": evaluation.summary(),
+        "seed": spec.seed,
+    }
+
+
+def _report(
+    model: Model,
+    backbone: Backbone,
+    dataset: Dataset,
+    trained: TrainedHead,
+    evaluation: Evaluation,
+    confidence: Sequence[float],
+    others: dict[str, Evaluation],
+    tested: Sequence[Photo],
+    spec: TrainSpec,
+) -> dict[str, Any]:
+    names = dataset.class_names
+    return {
+        "report": REPORT_VERSION,
+        "model": {
+            "name": backbone.spec.name,
+            "file": model.name,
+            "width": backbone.spec.width,
+            "res": backbone.spec.res,
+            "scheme": spec.scheme,
+            "size_bytes": len(model.data),
+            "parameter_bytes": backbone.parameter_bytes + trained.weights.size + 4 * len(names),
+            "identical_codes": backbone.identical_codes,
+            "input": model.input.as_dict(),
+            "output": model.output.as_dict(),
+        },
+        "module": asdict(backbone.source),
+        "data": {
+            "sha256": dataset.digest,
+            "classes": [
+                {"class_name": name, "train": train, "validation": validation, "test": test}
+                for name, train, validation, test in dataset.counts()
+            ],
+            "rejected": [asdict(item) for item in dataset.rejected],
+            "warnings": list(dataset.warnings),
+        },
+        "accuracy": {
+            "tflite": evaluation.summary(),
+            **{name: {**other.summary(), "agreement": agreement(other, evaluation)} for name, other in others.items()},
+        },
+        "per_class": evaluation.per_class(),
+        "confusion": evaluation.confusion.tolist(),
+        "misclassified": [
+            {
+                "path": photo.name,
+                "truth": names[truth],
+                "predicted": names[predicted],
+                "confidence": round(sure, 4),
+            }
+            for photo, truth, predicted, sure in zip(
+                tested, evaluation.truth.tolist(), evaluation.predicted.tolist(), confidence, strict=True
+            )
+            if truth != predicted
+        ],
+        "training": {
+            **asdict(spec),
+            "decay": trained.decay,
+            "best_step": trained.best_step,
+            "curve": asdict(trained.curve),
+        },
+        "versions": {**versions(), "python": platform.python_version()},
+        "machine": {"system": platform.system(), "processor": platform.machine()},
+    }
