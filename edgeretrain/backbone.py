@@ -190,7 +190,7 @@ class Backbone:
         return replace(self, spec=ModelSpec(self.spec.width, res))
 
 
-# The file format. One header line of JSON between two fixed lines, then a zlib stream of, layer by layer: codes (uint8 with
+# The file format. One header line of JSON after the magic line, then a zlib stream of, layer by layer: codes (uint8 with
 # the zero point of the header if per tensor, else int8), scales, bias (float32, little endian), activation scale (float32).
 # Shapes are not in the file: they follow from the width, so a hostile file cannot ask for memory.
 MAGIC = b"edgeretrain backbone 1\n"
