@@ -226,7 +226,7 @@ def pack(backbone: Backbone) -> bytes:
 
 
 def unpack(data: bytes, name: str) -> Backbone:
-    """Read what `pack` wrote; `name` is for messages. Raises EnvironmentFailure if the file is not whole or not of this format."""
+    """Read what `pack` wrote; `name` is for messages. Raises EnvironmentFailure if it is not whole or of another format."""
     damaged = EnvironmentFailure(f"{name} is damaged or not a backbone of this version: delete it or fetch it again")
     end = data.find(b"\n", len(MAGIC), _MAX_HEADER)
     if not data.startswith(MAGIC) or end < 0:

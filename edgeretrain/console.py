@@ -79,7 +79,14 @@ def print_table(
     from rich.text import Text
 
     target = file or sys.stdout
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD if any(headers) else None,
+        pad_edge=False,
+        show_header=any(headers),
+    )
     for index, header in enumerate(headers):
         table.add_column(header, justify="right" if index in right else "left", no_wrap=index in right)
     for row in rows:

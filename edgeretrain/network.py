@@ -29,7 +29,7 @@ import tf_keras as keras  # noqa: E402
 _quantization = tfmot.quantization.keras
 
 
-class ChannelQuantizer(_quantization.quantizers.Quantizer):  # type: ignore[misc]
+class ChannelQuantizer(_quantization.quantizers.Quantizer):  # type: ignore[misc,name-defined]
     """Symmetric 8-bit fake quantization along the last axis of codes, codes -127..127; `scale` float32 [channels]."""
 
     def __init__(self, scale: NDArray[np.float32]) -> None:
@@ -56,7 +56,7 @@ class ChannelQuantizer(_quantization.quantizers.Quantizer):  # type: ignore[misc
         return {"scale": self.scale.tolist()}
 
 
-class RangeQuantizer(_quantization.quantizers.Quantizer):  # type: ignore[misc]
+class RangeQuantizer(_quantization.quantizers.Quantizer):  # type: ignore[misc,name-defined]
     """8-bit fake quantization of activations in a given range."""
 
     def __init__(self, low: float, high: float) -> None:
@@ -80,7 +80,7 @@ class RangeQuantizer(_quantization.quantizers.Quantizer):  # type: ignore[misc]
         return {"low": self.low, "high": self.high}
 
 
-class LayerConfig(_quantization.QuantizeConfig):  # type: ignore[misc]
+class LayerConfig(_quantization.QuantizeConfig):  # type: ignore[misc,name-defined]
     """What to quantize in one layer: its kernel per channel (unless `scale` is None), and its output in a range."""
 
     def __init__(self, scale: NDArray[np.float32] | None, low: float, high: float) -> None:

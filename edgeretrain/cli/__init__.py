@@ -111,14 +111,16 @@ def module_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--module",
             "--tfhub-module",
             default="auto",
-            help="auto, a TF1-Hub module folder, a .tar.gz (path or URL), a tfhub.dev handle, or a hosted .tflite.",
+            help="auto, starter, a TF1-Hub module folder, a .tar.gz (path or URL), a tfhub.dev handle, or a hosted .tflite.",
         ),
     ):
         function = decorate(function)
     return function
 
 
-def load_module(module: str, width: str | None, res: str | None, offline: bool, timeout: float) -> Any:
+def load_module(
+    module: str, width: str | None, res: str | None, offline: bool, timeout: float, retry: bool = False
+) -> Any:
     """The Backbone that `module_options` name."""
     from edgeretrain.modules import load_backbone
     from edgeretrain.spec import parse_res, parse_width
@@ -129,6 +131,7 @@ def load_module(module: str, width: str | None, res: str | None, offline: bool, 
         parse_res(res) if res is not None else None,
         offline=offline,
         timeout=timeout,
+        retry=retry,
         console=console_of(),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edgeretrain.cli import json_option, load_module, module_options, print_json
+from edgeretrain.errors import EnvironmentFailure
 
 
 @click.group(epilog="\b\nExamples:\n  edgeretrain modules list\n  edgeretrain modules show --module model.tflite\n")
@@ -30,7 +31,7 @@ def list_modules(as_json: bool) -> None:
     rows = [(spec.name, "yes" if is_cached(spec) else "no", hub_handle(spec)) for spec in GRID]
     print_table(("network", "cached", "--module"), rows)
     click.echo(
-        "--module also takes: a TF1-Hub module folder, a .tar.gz (path or URL), a hosted quantized .tflite (path or URL)."
+        "--module also takes: starter (in the package), a TF1-Hub module folder, a .tar.gz (path or URL), a hosted quantized .tflite (path or URL)."
     )
 
 
@@ -41,8 +42,9 @@ def list_modules(as_json: bool) -> None:
 @module_options
 @json_option
 def show(module: str, width: str | None, res: str | None, offline: bool, timeout: float, as_json: bool) -> None:
-    """Print a backbone as a table of layers."""
+    """Print a backbone as a table of layers; for the starters, how they were made too."""
     from edgeretrain.console import print_table
+    from edgeretrain.modules.starter import starter_card
 
     backbone = load_module(module, width, res, offline, timeout)
     side = backbone.spec.res
@@ -86,6 +88,8 @@ def show(module: str, width: str | None, res: str | None, offline: bool, timeout
         f"{backbone.input_range[0]:g} to {backbone.input_range[1]:g}, {backbone.identical_codes:.2%} of codes kept, "
         f"SHA-256 {backbone.source.sha256}"
     )
+    if backbone.source.kind == "starter":
+        click.echo(f"\n{starter_card()}")
 
 
 @modules.command(
@@ -96,5 +100,7 @@ def show(module: str, width: str | None, res: str | None, offline: bool, timeout
 @module_options
 def fetch(module: str, width: str | None, res: str | None, offline: bool, timeout: float) -> None:
     """Read a module once and keep its backbone in the cache, for later runs without a network."""
-    backbone = load_module(module, width, res, offline, timeout)
-    click.echo(f"{backbone.spec.name} from {backbone.source.name} is in the cache")
+    backbone = load_module(module, width, res, offline, timeout, retry=True)
+    if backbone.source.kind == "starter" and module == "auto":
+        raise EnvironmentFailure(f"the official {backbone.spec.name} is not to be had now: give --module a local file")
+    click.echo(f"{backbone.spec.name} from {backbone.source.name} is at hand without a network")

@@ -1,6 +1,7 @@
 """Where a Backbone comes from: a module folder, an archive, a hosted .tflite, a handle, or the first source that answers.
 
-One file per source: `quantops` (TF1-Hub folders), `hosted` (Google's .tflite files), `fetch` (the network).
+One file per source: `quantops` (TF1-Hub folders), `hosted` (Google's .tflite files), `starter` (in the package), `fetch`
+(the network).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +20,7 @@ from edgeretrain.console import Console
 from edgeretrain.errors import EnvironmentFailure, UsageError
 from edgeretrain.modules.fetch import download, unpacked
 from edgeretrain.modules.hosted import read_hosted
+from edgeretrain.modules.starter import load_starter
 from edgeretrain.spec import ModelSpec
 from edgeretrain.storage import cache_dir, explained, sha256, write_file
 
@@ -27,6 +30,8 @@ HUB_VARIABLE, ARCHIVES_VARIABLE = "EDGERETRAIN_HUB", "EDGERETRAIN_ARCHIVES"
 """Environment variables that name mirrors of the two."""
 
 TIMEOUT_S = 10.0
+REMEMBER_S = 6 * 3600
+"""So long `auto` goes straight to the starter after neither source answered."""
 _ARCHIVE_SUFFIXES = (".tar.gz", ".tgz", ".tar")
 
 
@@ -48,18 +53,21 @@ def load_backbone(
     *,
     offline: bool = False,
     timeout: float = TIMEOUT_S,
+    retry: bool = False,
     console: Console | None = None,
 ) -> Backbone:
     """Return the backbone that `module` names; read once, it comes from the cache afterwards.
 
-    `module`: `auto`, a TF1-Hub module folder, a .tar.gz (path or URL), a hosted .tflite (path or URL), a tfhub.dev handle, or
+    `module`: `auto`, `starter`, a TF1-Hub module folder, a .tar.gz (path or URL), a hosted .tflite (path or URL), a tfhub.dev handle, or
     a file written by `backbone.pack`. `width` and `res`, where given, must be the module's own. `timeout` in seconds bounds
-    each wait for the network. Raises UsageError when they differ, EnvironmentFailure when the module cannot be had.
+    each wait for the network; `retry` makes `auto` try sources that did not answer lately. Raises UsageError when they differ, EnvironmentFailure when the module cannot be had.
     """
     console = console or Console(quiet=True)
-    if module == "auto":
+    if module in ("auto", "starter"):
         default = ModelSpec()
-        return _official(ModelSpec(width or default.width, res or default.res), offline, timeout, console)
+        spec = ModelSpec(width or default.width, res or default.res)
+        found = _official(spec, offline, timeout, retry, console) if module == "auto" else None
+        return found or load_starter(spec)
     path = Path(module).expanduser()
     if path.exists():
         backbone = _local(path, module, console)
@@ -87,26 +95,49 @@ def cached_backbones() -> list[Path]:
     return sorted((cache_dir() / "backbones").glob("*.backbone"))
 
 
-def _official(spec: ModelSpec, offline: bool, timeout: float, console: Console) -> Backbone:
-    """The official network of `spec`: from the cache, the hub, or Google's archive, whichever answers first."""
+def _official(spec: ModelSpec, offline: bool, timeout: float, retry: bool, console: Console) -> Backbone | None:
+    """The official network of `spec`: from the cache, the hub, or Google's archive, whichever answers first; else None.
+
+    One line says what was tried and what was taken.
+    """
     handle, url = hub_handle(spec), archive_url(spec)
     for name in (handle, url):
         if (backbone := _cached(_key(name), name, console)) is not None:
             console.say(f"Backbone {spec.name}: official network from the cache")
-            return backbone
+            return replace(backbone, source=replace(backbone.source, name=name))
+    minutes = _minutes_since_failure()
     tried = []
-    for label, name in (("hub", handle), ("Google's archive", url)):
-        try:
-            backbone = _remote(name, offline, timeout, console)
-        except EnvironmentFailure as error:
-            tried.append(f"{label}: {str(error).removeprefix(f'{name}: ')}")
-        else:
-            failed = f" ({'; '.join(tried)})" if tried else ""
-            console.say(f"Backbone {spec.name}: official network from the {label.removeprefix('the ')}{failed}")
-            return backbone
-    raise EnvironmentFailure(
-        f"{spec.name} is neither cached nor to be had ({'; '.join(tried)}): give --module a local file"
-    )
+    if offline and not _tfhub_cache(handle):
+        tried.append("not in the cache, and --offline")
+    elif minutes is not None and not retry:
+        tried.append(f"no source answered {minutes} min ago; `edgeretrain modules fetch` tries again")
+    else:
+        for label, name in (("hub", handle), ("Google's archive", url)):
+            try:
+                backbone = _remote(name, offline, timeout, console)
+            except EnvironmentFailure as error:
+                tried.append(f"{label}: {str(error).removeprefix(f'{name}: ')}")
+            else:
+                failed = f" ({'; '.join(tried)})" if tried else ""
+                console.say(f"Backbone {spec.name}: official network from {label}{failed}")
+                return backbone
+        with contextlib.suppress(EnvironmentFailure):
+            write_file(_failure_mark(), "; ".join(tried))
+    console.say(f"Backbone {spec.name}: the package's starter, weaker than the official network ({'; '.join(tried)})")
+    return None
+
+
+def _failure_mark() -> Path:
+    return cache_dir() / "no-source-answered"
+
+
+def _minutes_since_failure() -> int | None:
+    """How long ago no source answered, None if that was never or too long ago to count."""
+    try:
+        seconds = time.time() - _failure_mark().stat().st_mtime
+    except OSError:
+        return None
+    return int(seconds // 60) if 0 <= seconds < REMEMBER_S else None
 
 
 def _local(path: Path, name: str, console: Console) -> Backbone:
