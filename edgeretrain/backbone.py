@@ -71,7 +71,7 @@ def layer_table(width: str) -> tuple[Shape, ...]:
     return tuple(shapes)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """Integers of one convolution: the real weight is `codes * scale`, the real activation `code * activation_scale`.
 
@@ -136,7 +136,7 @@ class Source:
     sha256: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backbone:
     """A MobileNet V1 without head: `layers` in the order of `layer_table`, `input_range` of the real-valued picture."""
 

@@ -44,6 +44,7 @@ _FOREIGN = (  # (offset, magic bytes, what to tell the owner)
 )
 
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # `decode` bounds sizes itself
+warnings.filterwarnings("ignore", message="(Corrupt|Invalid) EXIF", module="PIL")  # and does without a damaged one
 
 
 def read_picture(path: Path) -> bytes:

@@ -141,31 +141,27 @@ def _minutes_since_failure() -> int | None:
 
 
 def _local(path: Path, name: str, console: Console) -> Backbone:
+    """Read a module folder or file, which messages call `name`; what was read before comes from the cache."""
     if path.is_dir():
         from edgeretrain.modules.quantops import module_digest, read_quantops
 
-        folder = path
-        return _kept(module_digest(folder), name, console, lambda: read_quantops(folder, name))
+        return _kept(module_digest(path), name, console, lambda: read_quantops(path, name))
     with explained(f"read {path}"):
         data = path.read_bytes()
     if data.startswith(MAGIC):
         return unpack(data, name)
     if data[4:8] == b"TFL3":
         return _kept(sha256(data), name, console, lambda: read_hosted(data, name))
-    if path.name.endswith(_ARCHIVE_SUFFIXES) or data[:2] == b"\x1f\x8b":
-        return _kept(sha256(data), name, console, lambda: _read_archive(path, name))
-    raise EnvironmentFailure(
-        f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite"
-    )
+    if name.endswith(_ARCHIVE_SUFFIXES) or data[:2] == b"\x1f\x8b":
+        return _read_archive(path, name, console)
+    raise EnvironmentFailure(f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite")
 
 
 def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbone:
     def fetch() -> Backbone:
         seeded = _tfhub_cache(url)
         if seeded is not None:
-            from edgeretrain.modules.quantops import read_quantops
-
-            return read_quantops(seeded, url)
+            return _local(seeded, url, console)
         if offline:
             raise EnvironmentFailure(f"{url} is not in the cache and --offline forbids to fetch it")
         with tempfile.TemporaryDirectory(prefix="edgeretrain-") as folder:
@@ -174,11 +170,7 @@ def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbo
                 download(download_url(url), target, timeout=timeout, console=console)
             except EnvironmentFailure as error:
                 raise EnvironmentFailure(f"{url}: {error}") from None
-            with target.open("rb") as file:
-                head = file.read(8)
-            if head[4:8] == b"TFL3":
-                return read_hosted(target.read_bytes(), url)
-            return _read_archive(target, url)
+            return _local(target, url, console)
 
     return _kept(_key(url), url, console, fetch)
 
@@ -200,18 +192,13 @@ def _tfhub_cache(handle: str) -> Path | None:
     return folder if (folder / "saved_model.pb").is_file() else None
 
 
-def _read_archive(archive: Path, name: str) -> Backbone:
+def _read_archive(archive: Path, name: str, console: Console) -> Backbone:
     """Read the one hosted .tflite or the one SavedModel in a .tar.gz."""
     with unpacked(archive, name) as folder:
-        models = sorted(folder.rglob("*.tflite"))
-        if models:
-            return read_hosted(models[0].read_bytes(), name)
-        graphs = sorted(folder.rglob("saved_model.pb"))
-        if not graphs:
+        models = sorted(folder.rglob("*.tflite")) or sorted(graph.parent for graph in folder.rglob("saved_model.pb"))
+        if not models:
             raise EnvironmentFailure(f"{name} holds no model: expected saved_model.pb or a quantized .tflite in it")
-        from edgeretrain.modules.quantops import read_quantops
-
-        return read_quantops(graphs[0].parent, name)
+        return _local(models[0], name, console)
 
 
 def _key(name: str) -> str:

@@ -79,7 +79,8 @@ def unpacked(archive: Path, name: str) -> Iterator[Path]:
         try:
             _extract(archive, folder, name)
         except (tarfile.TarError, EOFError, zlib.error, UnicodeError) as error:
-            raise EnvironmentFailure(f"{name} is damaged or not a .tar.gz archive ({error}): fetch it again") from None
+            reason = str(error).partition("\n")[0].removesuffix(":")
+            raise EnvironmentFailure(f"{name} is damaged or not a .tar.gz archive ({reason}): fetch it again") from None
         except OSError as error:
             if error.errno is None:  # gzip reports damage as a bare OSError
                 raise EnvironmentFailure(f"{name} is damaged or not a .tar.gz archive ({error})") from None
