@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from edgeretrain.spec import TrainSpec
+from edgeretrain.train import head_logits, train_head
+
+
+def blobs(classes=4, per_class=60, features=32, spread=1.0, seed=0):
+    random = np.random.default_rng(seed)
+    centres = random.normal(0, 1, (classes, features))
+    labels = np.repeat(np.arange(classes), per_class)
+    order = random.permutation(len(labels))
+    data = centres[labels] + random.normal(0, spread, (len(labels), features)) + 3
+    return data[order].astype(np.float32), labels[order].astype(np.int64)
+
+
+def parts(data):
+    x, y = data
+    third = len(y) // 3
+    return (x[:third], y[:third]), (x[third : 2 * third], y[third : 2 * third]), (x[2 * third :], y[2 * third :])
+
+
+def top1(trained, data):
+    return float((trained.logits(data[0]).argmax(axis=1) == data[1]).mean())
+
+
+def test_separable_classes_are_learnt():
+    train, validation, test = parts(blobs())
+    trained = train_head(train, validation, 4, TrainSpec())
+    assert top1(trained, test) >= 0.97
+
+
+def test_random_labels_stay_near_chance():
+    (x, y), validation, test = parts(blobs(per_class=150))
+    random = np.random.default_rng(1)
+    noise = lambda data: (data[0], random.permutation(data[1]))  # noqa: E731
+    trained = train_head((x, random.permutation(y)), noise(validation), 4, TrainSpec())
+    assert top1(trained, noise(test)) < 0.45
+
+
+def test_integer_head_answers_like_the_unquantized_one():
+    train, validation, test = parts(blobs(spread=2.5, per_class=200))
+    trained = train_head(train, validation, 4, TrainSpec())
+    codes = head_logits(trained.head, test[0])
+    assert codes.dtype == np.int8
+    assert (codes.argmax(axis=1) == trained.logits(test[0]).argmax(axis=1)).mean() >= 0.97
+    real = (codes.astype(np.float32) - trained.head.logit_zero_point) * trained.head.logit_scale
+    assert np.abs(real - trained.logits(test[0])).max() < 4 * trained.head.logit_scale
+    assert np.abs(codes.astype(int)).max() < 128
+
+
+def test_same_seed_gives_the_same_head_and_another_one_not():
+    train, validation, _ = parts(blobs(per_class=120, spread=3))  # more photos than a batch holds
+    heads = [train_head(train, validation, 4, TrainSpec(seed=seed)) for seed in (0, 0, 1)]
+    assert np.array_equal(heads[0].weights, heads[1].weights)
+    assert not np.array_equal(heads[0].weights, heads[2].weights)
+
+
+def test_validation_chooses_strong_decay_for_noise_and_weak_for_clean_data():
+    clean = train_head(*parts(blobs(spread=0.1, per_class=90))[:2], 4, TrainSpec())
+    noisy = train_head(*parts(blobs(spread=6.0, per_class=30, features=200))[:2], 4, TrainSpec())
+    assert clean.decay < noisy.decay
+
+
+def test_options_steer_the_training():
+    train, validation, _ = parts(blobs())
+    trained = train_head(train, validation, 4, TrainSpec(steps=50, eval_step_interval=20))
+    assert trained.curve.step == [20, 40, 50]
+    assert trained.best_step <= 50
+    few = train_head(train, validation, 4, TrainSpec(steps=3, learning_rate=1e-6))
+    assert np.abs(few.weights).max() < 1e-4
+    full = train_head(train, validation, 4, TrainSpec(steps=50, train_batch_size=-1, validation_batch_size=10))
+    assert len(full.curve.step) == len(full.curve.validation_top1)
+    assert all(round(value * 10, 3) == round(value * 10) for value in full.curve.validation_top1)
+
+
+def test_curve_falls_and_best_step_is_its_minimum():
+    train, validation, _ = parts(blobs(spread=2))
+    trained = train_head(train, validation, 4, TrainSpec())
+    curve = trained.curve
+    assert curve.step == sorted(curve.step)
+    assert curve.validation_loss[-1] < curve.validation_loss[0]
+    assert trained.best_step in [0, *curve.step]
+
+
+@pytest.mark.parametrize("classes", [2, 150])
+def test_few_and_many_classes_train(classes):
+    train, validation, test = parts(blobs(classes, per_class=12, features=64, spread=0.3))
+    trained = train_head(train, validation, classes, TrainSpec(steps=200))
+    assert top1(trained, test) > 0.9
+    assert trained.head.classes == classes
+
+
+def test_constant_embeddings_do_not_break_it():
+    x = np.full((30, 8), 2.0, np.float32)
+    y = np.arange(30) % 3
+    trained = train_head((x, y), (x, y), 3, TrainSpec(steps=20))
+    assert np.isfinite(trained.weights).all()
+    assert np.isfinite(head_logits(trained.head, x)).all()
