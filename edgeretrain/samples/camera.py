@@ -1,0 +1,118 @@
+"""The phone: focus, shake, exposure, white balance, noise, tone and JPEG."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from edgeretrain.samples.light import Surroundings
+from edgeretrain.samples.noise import Array, chance, resize
+
+
+def _shrink(image: Array, size: int) -> Array:
+    """Average a float32 [h, w, channels] picture down to size x size."""
+    return np.stack([resize(np.ascontiguousarray(plane), size, size, Image.Resampling.HAMMING) for plane in np.moveaxis(image, -1, 0)], -1)
+
+
+def _blur(image: Array, sigma: float) -> Array:
+    """Blur a float32 [h, w, 3] picture by a Gaussian of `sigma` pixels, edges repeated."""
+    reach = max(1, int(np.ceil(2.5 * sigma)))
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    taps = (taps / taps.sum()).astype(np.float32)
+    for axis in (0, 1):
+        count = image.shape[axis]
+        padded = np.pad(image, [(reach, reach) if a == axis else (0, 0) for a in range(3)], mode="edge")
+        image = sum((tap * padded.take(range(i, i + count), axis) for i, tap in enumerate(taps)), np.zeros_like(image))
+    return image
+
+
+def _focus(rng: np.random.Generator, image: Array, depth: Array, focus: float) -> Array:
+    """Blur what is nearer or farther than the focus, and everything a little when the focus is missed."""
+    size = image.shape[0]
+    missed = rng.uniform(0.08, 0.3) * (1 if chance(rng, 0.5) else -1) if chance(rng, 0.14) else rng.normal(0, 0.015)
+    strength = size / 256 * rng.uniform(2, 14)
+    circle = np.abs(1 - focus * (1 + missed) / depth) * np.float32(strength)
+    levels = (0.0, 0.9, 2.0, 3.6)
+    result = image
+    for low, high in zip(levels, levels[1:], strict=False):
+        share = np.clip((circle - low) / (high - low), 0, 1)[..., None]
+        if share.max() < 0.05:
+            break
+        result = result + (_blur(image, high * size / 256) - result) * share
+    return result
+
+
+def _shake(rng: np.random.Generator, image: Array) -> Array:
+    """Smear along a short straight path."""
+    reach = rng.uniform(1.5, 6.0) * image.shape[0] / 256
+    angle = rng.uniform(0, np.pi)
+    steps = max(2, int(np.ceil(reach)))
+    pad = steps
+    padded = np.pad(image, [(pad, pad), (pad, pad), (0, 0)], mode="edge")
+    total = np.zeros_like(image)
+    for at in np.linspace(-0.5, 0.5, steps + 1):
+        dy, dx = round(at * reach * np.sin(angle)), round(at * reach * np.cos(angle))
+        total += padded[pad + dy : pad + dy + image.shape[0], pad + dx : pad + dx + image.shape[1]]
+    return total / np.float32(steps + 1)
+
+
+def _expose(rng: np.random.Generator, image: Array, around: Surroundings, dark: bool) -> Array:
+    """Scale to a phone's automatic exposure and white balance, both of which miss a little; darken the corners."""
+    key = np.asarray(around.key, np.float32)
+    gains = (key.mean() / np.maximum(key, 0.05)) ** np.float32(rng.uniform(0.35, 1.0))
+    gains *= np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
+    aim = rng.uniform(0.035, 0.1) if dark else 0.24 * np.exp(rng.normal(0, 0.3))
+    image = image * gains
+    image *= np.float32(aim / (0.7 * image.mean() + 0.3 * np.percentile(image[::4, ::4], 75) + 1e-4))
+    line = np.linspace(-1, 1, image.shape[0], dtype=np.float32) ** 2
+    return image * (1 - np.float32(rng.uniform(0.02, 0.22)) * (line[:, None] + line))[..., None]
+
+
+def _grain(rng: np.random.Generator, image: Array, dark: bool) -> Array:
+    """Add photon and read noise, and the coloured blotches that a phone's denoiser leaves."""
+    size = image.shape[0]
+    shot, read = (rng.uniform(0.02, 0.05), rng.uniform(0.006, 0.02)) if dark else (rng.uniform(0.006, 0.025), 0.003)
+    white = rng.standard_normal(image.shape, dtype=np.float32)
+    luma = rng.standard_normal((size, size, 1), dtype=np.float32)
+    coarse = max(2, size // 3)
+    chroma = _shrink(rng.standard_normal((coarse, coarse, 3), dtype=np.float32), size)
+    noise = 0.45 * white + 0.75 * luma + 0.7 * chroma
+    return image + noise * np.sqrt(np.maximum(image, 0) * np.float32(shot**2 * 2) + np.float32(read**2))
+
+
+def _tone(rng: np.random.Generator, image: Array) -> Array:
+    """Linear light to sRGB 0..1 with a shoulder, some contrast and saturation, and the sharpening phones are fond of."""
+    image = np.maximum(image, 0)
+    image = np.where(image > 0.7, 1 - 0.3 * np.exp(-(image - 0.7) / 0.3), image)
+    code = np.where(image < 0.0031308, image * 12.92, 1.055 * np.maximum(image, 1e-6) ** (1 / 2.4) - 0.055)
+    code += np.float32(rng.uniform(0.0, 0.4)) * code * (1 - code) * (2 * code - 1) * 2
+    grey = code.mean(-1, keepdims=True)
+    code = grey + (code - grey) * np.float32(rng.uniform(0.75, 1.2))
+    return code + (code - _blur(code, 0.9 * max(1.0, image.shape[0] / 256))) * np.float32(rng.uniform(0.1, 0.9))
+
+
+def develop(rng: np.random.Generator, image: Array, depth: Array, focus: float, around: Surroundings, size: int) -> npt.NDArray[np.uint8]:
+    """Take the photo: float32 [h, w, 3] linear light and [h, w] depth (cm) -> uint8 [size, size, 3] sRGB.
+
+    `focus` is the distance (cm) the lens should be set to.
+    """
+    image = _shrink(np.minimum(image, 6.0), size)
+    depth = _shrink(depth[..., None], size)[..., 0]
+    image = _focus(rng, image, depth, focus)
+    image = image * 0.94 + _blur(image, 5 * size / 256) * 0.06  # glare in the lens
+    if chance(rng, 0.14):
+        image = _shake(rng, image)
+    dark = chance(rng, 0.14)
+    image = _tone(rng, _grain(rng, _expose(rng, image, around, dark), dark))
+    photo = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
+    if chance(rng, 0.15):  # digital zoom
+        small = round(size * rng.uniform(0.5, 0.75))
+        photo = photo.resize((small, small), Image.Resampling.BILINEAR).resize((size, size), Image.Resampling.BICUBIC)
+    if chance(rng, 0.5):  # sent through a messenger, which compresses again
+        buffer = io.BytesIO()
+        photo.save(buffer, "JPEG", quality=int(rng.integers(35, 80)))
+        photo = Image.open(buffer)
+    return np.asarray(photo)
