@@ -72,7 +72,7 @@ def _metal(sheet: _Sheet) -> tuple[Array, float]:
     rng = sheet.rng
     tone = rng.uniform(0.3, 0.68)
     streak = sheet.field(6, 0.04, 2, 0.7)
-    value = tone + 0.035 * streak + 0.05 * sheet.field(5, 5, 3)
+    value = tone + 0.035 * streak + 0.03 * sheet.field(5, 5, 4, 0.6)
     colour = _mix((0.0, 0.0, 0.0), (1.0, 1.0 - rng.uniform(0, 0.04), 1.0 - rng.uniform(-0.03, 0.08)), value)
     if chance(rng, 0.35):
         stain = smoothstep(0.5, 1.6, sheet.field(4, 4, 4, 0.6))[..., None]
@@ -82,7 +82,7 @@ def _metal(sheet: _Sheet) -> tuple[Array, float]:
 
 def _mat(sheet: _Sheet) -> tuple[Array, float]:
     rng = sheet.rng
-    base = [(0.10, 0.36, 0.30), (0.13, 0.25, 0.42), (0.17, 0.17, 0.19), (0.30, 0.32, 0.34), (0.42, 0.16, 0.22)]
+    base = [(0.10, 0.36, 0.30), (0.16, 0.25, 0.36), (0.17, 0.17, 0.19), (0.30, 0.32, 0.34), (0.42, 0.16, 0.22)]
     colour = np.asarray(base[int(rng.integers(len(base)))], np.float32) * (1 + 0.05 * sheet.field(0.05, 0.05))[..., None]
     ink = np.asarray([(0.80, 0.82, 0.66), (0.72, 0.80, 0.80)][int(rng.integers(2))], np.float32)
     fine = np.maximum(sheet.lines(sheet.x, 1, 0.03), sheet.lines(sheet.y, 1, 0.03)) * 0.6
@@ -123,10 +123,10 @@ def _paper(sheet: _Sheet) -> tuple[Array, float]:
 
 def _concrete(sheet: _Sheet) -> tuple[Array, float]:
     rng = sheet.rng
-    value = 0.5 + 0.13 * sheet.field(6, 6, 5, 0.65) + 0.05 * sheet.field(0.05, 0.05)
+    value = 0.5 + 0.08 * sheet.field(6, 6, 6, 0.7) + 0.05 * sheet.field(0.05, 0.05)
     tone = rng.uniform(0.35, 0.62)
     colour = _mix((tone * 0.55,) * 3, (tone * 1.3, tone * 1.28, tone * 1.2), value)
-    pores = smoothstep(2.0, 2.5, sheet.field(0.3, 0.3, 2, 0.7))
+    pores = smoothstep(2.3, 2.9, sheet.field(0.2, 0.2, 2, 0.7))
     return colour * (1 - 0.6 * pores)[..., None], 0.0
 
 
@@ -146,7 +146,7 @@ def _rubber(sheet: _Sheet) -> tuple[Array, float]:
     rng = sheet.rng
     tone = rng.uniform(0.1, 0.26)
     ribs = wave(sheet.y / rng.uniform(0.25, 0.5)) if chance(rng, 0.6) else 0.5 + 0.2 * sheet.field(0.15, 0.15)
-    value = 0.4 + 0.3 * (ribs - 0.5) + 0.1 * sheet.field(4, 4, 4) + 0.05 * sheet.field(0.06, 0.06)
+    value = 0.4 + 0.3 * (ribs - 0.5) + 0.05 * sheet.field(4, 4, 4) + 0.05 * sheet.field(0.06, 0.06)
     return _mix((tone * 0.4,) * 3, (tone * 1.8, tone * 1.8, tone * 1.85), value), rng.uniform(0.1, 0.5)
 
 
@@ -175,11 +175,11 @@ def _scratched(sheet: _Sheet, colour: Array, count: int, strength: float) -> Arr
 def _worn(sheet: _Sheet, colour: Array) -> Array:
     """Add what a bench collects: blotches of oil and dirt, dust, crumbs."""
     rng = sheet.rng
-    if chance(rng, 0.5):
-        blotch = smoothstep(rng.uniform(0.3, 1.2), 2.2, sheet.field(5, 5, 3, 0.55))
-        colour = colour * (1 - rng.uniform(0.2, 0.6) * blotch)[..., None]
     if chance(rng, 0.4):
-        crumbs = smoothstep(2.5, 2.9, sheet.field(0.12, 0.12))[..., None]
+        blotch = smoothstep(rng.uniform(0.3, 1.0), 2.8, sheet.field(5, 5, 4, 0.6))
+        colour = colour * (1 - rng.uniform(0.1, 0.5) * blotch)[..., None]
+    if chance(rng, 0.4):
+        crumbs = smoothstep(3.0, 3.4, sheet.field(0.15, 0.15))[..., None]
         colour = colour + (np.float32(rng.uniform(0.05, 0.8)) - colour) * crumbs * 0.8
     return colour
 

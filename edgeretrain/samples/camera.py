@@ -13,20 +13,31 @@ from edgeretrain.samples.noise import Array, chance, resize
 
 
 def _shrink(image: Array, size: int) -> Array:
-    """Average a float32 [h, w, channels] picture down to size x size."""
-    return np.stack([resize(np.ascontiguousarray(plane), size, size, Image.Resampling.HAMMING) for plane in np.moveaxis(image, -1, 0)], -1)
+    """Resample a float32 [h, w, channels] picture to size x size."""
+    return np.stack([resize(np.ascontiguousarray(plane), size, size, Image.Resampling.BILINEAR) for plane in np.moveaxis(image, -1, 0)], -1)
 
 
 def _blur(image: Array, sigma: float) -> Array:
     """Blur a float32 [h, w, 3] picture by a Gaussian of `sigma` pixels, edges repeated."""
     reach = max(1, int(np.ceil(2.5 * sigma)))
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
-    taps = (taps / taps.sum()).astype(np.float32)
-    for axis in (0, 1):
-        count = image.shape[axis]
-        padded = np.pad(image, [(reach, reach) if a == axis else (0, 0) for a in range(3)], mode="edge")
-        image = sum((tap * padded.take(range(i, i + count), axis) for i, tap in enumerate(taps)), np.zeros_like(image))
+    taps = np.exp(-0.5 * (np.arange(reach + 1) / sigma) ** 2).astype(np.float32)
+    taps /= 2 * taps.sum() - taps[0]
+    height, width = image.shape[:2]
+    for rows, columns in ((1, 0), (0, 1)):
+        padded = np.pad(image, ((reach * rows,) * 2, (reach * columns,) * 2, (0, 0)), mode="edge")
+        image = taps[0] * padded[reach * rows :, reach * columns :][:height, :width]
+        for at in range(1, reach + 1):
+            before = padded[(reach - at) * rows :, (reach - at) * columns :][:height, :width]
+            after = padded[(reach + at) * rows :, (reach + at) * columns :][:height, :width]
+            image += taps[at] * (before + after)
     return image
+
+
+def _glare(image: Array, share: float) -> Array:
+    """Spread a `share` of the light far and wide, as an unclean lens does."""
+    size = image.shape[0]
+    wide = _shrink(_blur(_shrink(image, max(4, size // 4)), 1.3), size)
+    return image * np.float32(1 - share) + wide * np.float32(share)
 
 
 def _focus(rng: np.random.Generator, image: Array, depth: Array, focus: float) -> Array:
@@ -64,7 +75,7 @@ def _expose(rng: np.random.Generator, image: Array, around: Surroundings, dark: 
     key = np.asarray(around.key, np.float32)
     gains = (key.mean() / np.maximum(key, 0.05)) ** np.float32(rng.uniform(0.35, 1.0))
     gains *= np.exp(rng.normal(0, 0.05, 3)).astype(np.float32)
-    aim = rng.uniform(0.035, 0.1) if dark else 0.24 * np.exp(rng.normal(0, 0.3))
+    aim = rng.uniform(0.06, 0.12) if dark else 0.25 * np.exp(rng.normal(0, 0.28))
     image = image * gains
     image *= np.float32(aim / (0.7 * image.mean() + 0.3 * np.percentile(image[::4, ::4], 75) + 1e-4))
     line = np.linspace(-1, 1, image.shape[0], dtype=np.float32) ** 2
@@ -74,7 +85,7 @@ def _expose(rng: np.random.Generator, image: Array, around: Surroundings, dark: 
 def _grain(rng: np.random.Generator, image: Array, dark: bool) -> Array:
     """Add photon and read noise, and the coloured blotches that a phone's denoiser leaves."""
     size = image.shape[0]
-    shot, read = (rng.uniform(0.02, 0.05), rng.uniform(0.006, 0.02)) if dark else (rng.uniform(0.006, 0.025), 0.003)
+    shot, read = (rng.uniform(0.02, 0.04), rng.uniform(0.004, 0.01)) if dark else (rng.uniform(0.004, 0.02), 0.002)
     white = rng.standard_normal(image.shape, dtype=np.float32)
     luma = rng.standard_normal((size, size, 1), dtype=np.float32)
     coarse = max(2, size // 3)
@@ -102,10 +113,10 @@ def develop(rng: np.random.Generator, image: Array, depth: Array, focus: float, 
     image = _shrink(np.minimum(image, 6.0), size)
     depth = _shrink(depth[..., None], size)[..., 0]
     image = _focus(rng, image, depth, focus)
-    image = image * 0.94 + _blur(image, 5 * size / 256) * 0.06  # glare in the lens
+    image = _glare(image, rng.uniform(0.02, 0.1))
     if chance(rng, 0.14):
         image = _shake(rng, image)
-    dark = chance(rng, 0.14)
+    dark = chance(rng, 0.12)
     image = _tone(rng, _grain(rng, _expose(rng, image, around, dark), dark))
     photo = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
     if chance(rng, 0.15):  # digital zoom

@@ -82,7 +82,7 @@ def draw_surroundings(rng: np.random.Generator, camera: Colour) -> Surroundings:
     warm = {"window": rng.uniform(-0.6, 0.1), "sky": rng.uniform(-0.5, 0.0), "bulb": rng.uniform(0.2, 0.9)}.get(
         kind, rng.uniform(-0.3, 0.4)
     )
-    strength = {"sky": rng.uniform(0.2, 0.5), "torch": rng.uniform(1.0, 1.6)}.get(kind, rng.uniform(0.6, 1.2))
+    strength = {"sky": rng.uniform(0.25, 0.5), "torch": rng.uniform(1.0, 1.6)}.get(kind, rng.uniform(0.7, 1.4))
     sharpness = {"window": rng.uniform(8, 22), "bulb": rng.uniform(60, 200), "tube": rng.uniform(20, 60)}.get(
         kind, 5.0 if kind == "sky" else 400.0
     )
@@ -99,13 +99,13 @@ def draw_surroundings(rng: np.random.Generator, camera: Colour) -> Surroundings:
         where = direction_of(rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 1.4))
         glow = _tinted(temperature(rng.uniform(-0.5, 0.8)), rng.uniform(0.3, 2.0))
         lamps.append(Lamp(where, rng.uniform(8, 90), glow))
-    around = rng.uniform(0.15, 0.5)
+    around = rng.uniform(0.1, 0.4)
     return Surroundings(
         lamps=tuple(lamps),
         key=key,
         penumbra={"sky": 2.5, "window": rng.uniform(3, 7), "tube": rng.uniform(5, 12)}.get(kind, rng.uniform(14, 40)),
-        wall=_tinted(temperature(rng.uniform(-0.3, 0.6)), around * rng.uniform(0.25, 0.9)),
-        ceiling=_tinted(temperature(warm * 0.6), around * rng.uniform(0.8, 1.5)),
+        wall=_tinted(temperature(rng.uniform(-0.3, 0.6)), around * rng.uniform(0.15, 0.9)),
+        ceiling=_tinted(temperature(warm * 0.6), around * rng.uniform(0.7, 1.7)),
         horizon=rng.uniform(0.15, 0.5),
         camera=camera,
     )
@@ -119,6 +119,7 @@ class Material:
     body: Colour = (0.0, 0.0, 0.0)
     roughness: float = 0.3
     brushed: float = 0.0
+    dished: float = 0.12
     rust: float = 0.0
     grime: float = 0.2
 
@@ -126,7 +127,7 @@ class Material:
 _METALS: tuple[tuple[float, Colour, Colour, tuple[float, float]], ...] = (
     # how common, mirror colour, body colour, range of roughness
     (4.0, (0.74, 0.76, 0.80), (0.02, 0.02, 0.02), (0.28, 0.48)),  # bright zinc
-    (1.5, (0.72, 0.66, 0.42), (0.03, 0.03, 0.01), (0.25, 0.45)),  # yellow passivated zinc
+    (1.5, (0.70, 0.66, 0.50), (0.03, 0.03, 0.01), (0.25, 0.45)),  # yellow passivated zinc
     (3.0, (0.62, 0.60, 0.57), (0.01, 0.01, 0.01), (0.2, 0.45)),  # stainless
     (3.0, (0.07, 0.07, 0.075), (0.015, 0.015, 0.016), (0.3, 0.5)),  # black oxide
     (2.0, (0.86, 0.66, 0.32), (0.03, 0.02, 0.0), (0.2, 0.42)),  # brass
@@ -134,7 +135,7 @@ _METALS: tuple[tuple[float, Colour, Colour, tuple[float, float]], ...] = (
     (2.0, (0.36, 0.34, 0.32), (0.03, 0.028, 0.025), (0.35, 0.55)),  # oiled plain steel
     (0.7, (0.82, 0.80, 0.78), (0.0, 0.0, 0.0), (0.12, 0.2)),  # chrome or nickel
 )
-_RUST = np.asarray((0.23, 0.085, 0.03), np.float32)
+_RUST = np.asarray((0.17, 0.07, 0.03), np.float32)
 
 
 def draw_metal(rng: np.random.Generator) -> Material:
@@ -147,7 +148,7 @@ def draw_metal(rng: np.random.Generator) -> Material:
     _, mirror, body, (low, high) = _METALS[int(rng.choice(len(_METALS), p=weights / weights.sum()))]
     tone = rng.uniform(0.8, 1.06)
     brushed = rng.uniform(0.02, 0.14) if chance(rng, 0.7) else 0.0
-    return Material(_tinted(mirror, tone), body, rng.uniform(low, high), brushed, wear, grime)
+    return Material(_tinted(mirror, tone), body, rng.uniform(low, high), brushed, rng.uniform(0.05, 0.3), wear, grime)
 
 
 def draw_plastic(rng: np.random.Generator) -> Material:
@@ -157,7 +158,7 @@ def draw_plastic(rng: np.random.Generator) -> Material:
         body: Colour = (grey, grey * rng.uniform(0.93, 1.0), grey * rng.uniform(0.85, 1.0))
     else:
         body = (rng.uniform(0.02, 0.7), rng.uniform(0.02, 0.5), rng.uniform(0.02, 0.5))
-    return Material((0.04, 0.04, 0.04), body, rng.uniform(0.2, 0.7), 0.0, 0.0, rng.uniform(0, 0.5))
+    return Material((0.04, 0.04, 0.04), body, rng.uniform(0.2, 0.7), grime=rng.uniform(0, 0.5))
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,8 @@ def make_washer(rng: np.random.Generator) -> Solid:
             middle = (outer + hole) / 2
             rim = np.maximum(rho - outer + (0 if inside else (outer - middle) * 0.9) * teeth_at, rho - outer)
             bore = hole + ((middle - hole) * 0.9 * teeth_at if inside else 0) - rho
-            lean = (teeth_at - 0.5) * half
-            return np.maximum(chamfer(np.maximum(rim, bore) * 0.6, np.abs(z - lean) - half * 0.7, half * 0.3), rho - outer)
+            lean = (hole - rho if inside else rho - outer) / (middle - hole) * half * 0.5  # the teeth stand out of the plane
+            return chamfer(np.maximum(rim, bore) * 0.6, (np.abs(z - lean) - half * 0.8) * 0.8, half * 0.3)
         rise = lift * (outer - rho) / (outer - hole) + twist * angle / np.pi
         rim = square(x, y, outer * 0.88) if kind == "square" else rho - outer
         ring = chamfer(np.maximum(rim, hole - rho), np.abs(z - rise) - half, half * 0.5) * 0.9

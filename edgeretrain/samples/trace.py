@@ -94,7 +94,7 @@ def _normals(item: Item, points: Array, step: float) -> Array:
     return total / np.maximum(np.sqrt((total * total).sum(0)), 1e-9)
 
 
-class Renderer:
+class _Renderer:
     """Renders one scene at `px` x `px`; `image` float32 [px, px, 3] linear light, `depth` [px, px] cm along the ray."""
 
     def __init__(self, scene: Scene, rng: np.random.Generator, px: int) -> None:
@@ -190,24 +190,29 @@ class Renderer:
         colour = np.empty_like(points)
         for material, mask in ((item.material, ~second), (item.second, second)):
             if mask.any():
-                bent = item.rotation @ self._brushed(material, points[:, mask], normal[:, mask], step)
+                bent = item.rotation @ self._brushed(material, points[:, mask] / radius, normal[:, mask], step / radius)
                 view = -(item.rotation @ direction[:, mask])
                 at = Surface(bent, view, lit[mask], free[mask], patches[mask], floor[:, mask])
                 colour[:, mask] = shade(material, at, scene.around)
         return colour
 
     def _brushed(self, material: Material, points: Array, normal: Array, step: float) -> Array:
-        """Bend normals to and fro along the radius, as turning and drawing leave them, so that highlights fan out."""
+        """Bend normals to and fro along the radius, as turning leaves them, so that highlights fan out.
+
+        No face is quite flat either: a slight dish lets its brightness run from one side to the other. Lengths are in
+        radii of the item.
+        """
         dents = self.rng.standard_normal(512, dtype=np.float32)
         rho = np.sqrt(points[0] ** 2 + points[1] ** 2) + 1e-6
-        groove = rho / np.float32(max(2.5 * step, 0.012))
+        groove = rho / np.float32(max(2.5 * step, 0.01))
         whole = np.floor(groove)
         part = groove - whole
         index = whole.astype(np.int32) & 511
         depth = (dents[index] * (1 - part) + dents[(index + 1) & 511] * part) * np.float32(material.brushed)
         bent = normal.copy()
         bent[:2] += points[:2] / rho * depth
-        bent += np.float32(0.03) * self.rng.standard_normal(points.shape, dtype=np.float32)
+        bent += points * np.float32(material.dished)
+        bent += np.float32(0.02) * self.rng.standard_normal(points.shape, dtype=np.float32)
         return bent / np.sqrt((bent * bent).sum(0))
 
 
@@ -247,4 +252,10 @@ def _photograph(picture: Image.Image, view: View, px: int, middle: Array, extent
     shift = np.asarray([[scale, 0, picture.width / 2 - scale * middle[0]], [0, scale, picture.width / 2 - scale * middle[1]], [0, 0, 1]])
     homography = shift @ ground
     homography /= homography[2, 2]
-    return picture.transform((px, px), Image.Transform.PERSPECTIVE, homography.ravel()[:8].tolist(), Image.Resampling.BICUBIC)
+    return picture.transform((px, px), Image.Transform.PERSPECTIVE, homography.ravel()[:8].tolist(), Image.Resampling.BILINEAR)
+
+
+def render(scene: Scene, rng: np.random.Generator, px: int) -> tuple[Array, Array]:
+    """Render `scene` at px x px: float32 linear light [px, px, 3] and depth along the ray [px, px] in cm."""
+    renderer = _Renderer(scene, rng, px)
+    return renderer.image, renderer.depth
