@@ -43,7 +43,7 @@ def _glare(image: Array, share: float) -> Array:
 def _focus(rng: np.random.Generator, image: Array, depth: Array, focus: float) -> Array:
     """Blur what is nearer or farther than the focus, and everything a little when the focus is missed."""
     size = image.shape[0]
-    missed = rng.uniform(0.08, 0.3) * (1 if chance(rng, 0.5) else -1) if chance(rng, 0.14) else rng.normal(0, 0.015)
+    missed = rng.uniform(0.08, 0.3) * (1 if chance(rng, 0.5) else -1) if chance(rng, 0.08) else rng.normal(0, 0.015)
     strength = size / 256 * rng.uniform(2, 14)
     circle = np.abs(1 - focus * (1 + missed) / depth) * np.float32(strength)
     levels = (0.0, 0.9, 2.0, 3.6)
@@ -114,16 +114,16 @@ def develop(rng: np.random.Generator, image: Array, depth: Array, focus: float, 
     depth = _shrink(depth[..., None], size)[..., 0]
     image = _focus(rng, image, depth, focus)
     image = _glare(image, rng.uniform(0.02, 0.1))
-    if chance(rng, 0.14):
+    if chance(rng, 0.08):
         image = _shake(rng, image)
-    dark = chance(rng, 0.12)
+    dark = chance(rng, 0.07)
     image = _tone(rng, _grain(rng, _expose(rng, image, around, dark), dark))
     photo = Image.fromarray((np.clip(image, 0, 1) * 255 + 0.5).astype(np.uint8))
-    if chance(rng, 0.15):  # digital zoom
+    if chance(rng, 0.08):  # digital zoom
         small = round(size * rng.uniform(0.5, 0.75))
         photo = photo.resize((small, small), Image.Resampling.BILINEAR).resize((size, size), Image.Resampling.BICUBIC)
-    if chance(rng, 0.5):  # sent through a messenger, which compresses again
+    if chance(rng, 0.35):  # sent through a messenger, which compresses again
         buffer = io.BytesIO()
-        photo.save(buffer, "JPEG", quality=int(rng.integers(35, 80)))
+        photo.save(buffer, "JPEG", quality=int(rng.integers(45, 85)))
         photo = Image.open(buffer)
     return np.asarray(photo)

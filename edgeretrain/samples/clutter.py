@@ -84,7 +84,7 @@ def make_chip(rng: np.random.Generator) -> tuple[Solid, Material, Material]:
     """A curl of swarf, a splinter or a steel ball: the small things that are left on a bench."""
     kind = str(rng.choice(["curl", "splinter", "ball", "disc"]))
     size = rng.uniform(0.15, 0.45)
-    sweep = rng.uniform(0.6, 2.6)
+    opening = float(np.cos(rng.uniform(0.6, 2.6)))
 
     def distance(x: Array, y: Array, z: Array) -> Array:
         if kind == "ball":
@@ -94,7 +94,7 @@ def make_chip(rng: np.random.Generator) -> tuple[Solid, Material, Material]:
         if kind == "splinter":
             return box(x + z, y + 0.3 * x * x, z, (size, size * 0.12, size * 0.06)) * 0.7
         ribbon = np.maximum(np.abs(length(x, y) - size) - size * 0.05, np.abs(z) - size * 0.3)
-        return np.maximum(ribbon, np.cos(sweep) * length(x, y) - x)
+        return np.maximum(ribbon, opening * length(x, y) - x)
 
     stuff = draw_metal(rng) if chance(rng, 0.7) else draw_plastic(rng)
     low = {"ball": 0.7, "disc": 0.12, "splinter": 0.06}.get(kind, 0.3) * size
@@ -104,5 +104,5 @@ def make_chip(rng: np.random.Generator) -> tuple[Solid, Material, Material]:
 def draw_clutter(rng: np.random.Generator) -> tuple[Solid, Material, Material]:
     """Draw one thing that belongs to no class, with its material and that of its second region."""
     makers = (make_rod, make_key, make_block, make_tape, make_cable, make_chip)
-    weights = (0.24, 0.12, 0.2, 0.12, 0.12, 0.2)
+    weights = (0.17, 0.12, 0.22, 0.15, 0.12, 0.22)
     return makers[int(rng.choice(len(makers), p=weights))](rng)

@@ -82,7 +82,7 @@ def _place(rng: np.random.Generator, solid: Solid, material: Material, second: M
     roll = rng.uniform(0, 2 * np.pi)
     if chance(rng, solid.standing):
         elevation = np.pi / 2 if chance(rng, 0.5) else -np.pi / 2
-        if chance(rng, 0.16):
+        if chance(rng, 0.1):
             elevation -= np.sign(elevation) * rng.uniform(0.08, 0.6)  # leans on something
     else:
         elevation = solid.lying + rng.uniform(-0.02, 0.02)
@@ -128,7 +128,7 @@ def _occluder(rng: np.random.Generator, target: Item) -> Item:
 def draw_scene(rng: np.random.Generator, class_name: str) -> Scene:
     """Draw a scene about one part of `class_name`, perhaps with more of its kind, clutter, and a stranger at the edge."""
     part = _draw_part(rng, class_name)
-    share = float(rng.choice([rng.uniform(0.11, 0.2), rng.uniform(0.2, 0.48), rng.uniform(0.45, 0.8)], p=[0.2, 0.55, 0.25]))
+    share = float(rng.choice([rng.uniform(0.16, 0.28), rng.uniform(0.28, 0.55), rng.uniform(0.55, 0.9)], p=[0.08, 0.42, 0.5]))
     focal_guess = 2.8
     distance = focal_guess * part[0].radius / share
     view = _draw_view(rng, distance)
@@ -149,15 +149,15 @@ def draw_scene(rng: np.random.Generator, class_name: str) -> Scene:
     alike = chance(rng, 0.5)
     for _ in range(more):
         add(part if alike else _draw_part(rng, class_name), 0.85)
-    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.35, 0.33, 0.22, 0.1]))):
+    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.5, 0.3, 0.14, 0.06]))):
         add(draw_clutter(rng), 1.1)
-    if chance(rng, 0.12):
+    if chance(rng, 0.06):
         stranger = _draw_part(rng, str(rng.choice([name for name in MAKERS if name != class_name])))
         angle = rng.uniform(0, 2 * np.pi)
         edge = max(abs(np.cos(angle)), abs(np.sin(angle)))
         x, y = view.ground(np.cos(angle) / edge * 1.03, np.sin(angle) / edge * 1.03)
         items.append(_place(rng, *stranger, x, y))
-    if chance(rng, 0.13):
+    if chance(rng, 0.08):
         items.append(_occluder(rng, target))
     to_camera: Colour = tuple(float(c) for c in -view.axes[:, 2])  # type: ignore[assignment]
     around = draw_surroundings(rng, to_camera)

@@ -45,7 +45,7 @@ def field(rng: np.random.Generator, px: int, cells_x: float, cells_y: float, oct
     strength, power = 1.0, 0.0
     for _ in range(octaves):
         across, along = (max(2, min(px, round(cells))) for cells in (cells_x, cells_y))
-        grid = rng.standard_normal((along, across), dtype=np.float32)
+        grid = rng.random((along, across), dtype=np.float32) * np.float32(12**0.5) - np.float32(3**0.5)
         total += np.float32(strength) * (grid if across == along == px else resize(grid, px, px))
         power += strength**2 * 0.55  # bicubic interpolation keeps a bit more than half of the variance
         strength *= gain

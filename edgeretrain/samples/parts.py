@@ -12,7 +12,7 @@ from edgeretrain.samples.shapes import Solid, chamfer, hexagon, length, square, 
 
 def make_nut(rng: np.random.Generator) -> Solid:
     """A hex, square, flange, nylon-insert, castle or cap nut."""
-    kind = str(rng.choice(["hex", "hex", "hex", "thin", "square", "flange", "nylon", "castle", "cap"]))
+    kind = str(rng.choice(["hex"] * 7 + ["thin", "square", "flange", "nylon", "castle", "cap"]))
     apothem = rng.uniform(0.4, 1.5)
     half = apothem * (rng.uniform(0.25, 0.34) if kind == "thin" else rng.uniform(0.4, 0.56))
     hole = apothem * rng.uniform(0.48, 0.62)
@@ -59,7 +59,7 @@ def make_nut(rng: np.random.Generator) -> Solid:
         radius=float(np.hypot(max(low, apothem * (1.42 if sides == 4 else 1.16)), top)),
         rims=((low, -half), (apothem * 0.86, top)),
         lying=tilt_between((low, -half), (apothem, half)),
-        standing=0.82,
+        standing=0.86,
         sides=sides,
         second=second,
     )
@@ -67,7 +67,7 @@ def make_nut(rng: np.random.Generator) -> Solid:
 
 def make_washer(rng: np.random.Generator) -> Solid:
     """A plain, wide, split, toothed, domed or square washer."""
-    kind = str(rng.choice(["plain", "plain", "plain", "wide", "split", "toothed", "domed", "square"]))
+    kind = str(rng.choice(["plain"] * 5 + ["wide", "split", "toothed", "domed", "square"]))
     outer = rng.uniform(0.45, 1.9)
     hole = outer * {"wide": rng.uniform(0.2, 0.36), "split": rng.uniform(0.58, 0.68)}.get(kind, rng.uniform(0.44, 0.62))
     half = outer * (rng.uniform(0.09, 0.13) if kind == "split" else rng.uniform(0.035, 0.085))
@@ -150,7 +150,7 @@ def make_gear(rng: np.random.Generator) -> Solid:
         radius=float(np.hypot(outer, raised)),
         rims=((outer, -half), (outer if not bevel else outer * 0.8, half), (hub, raised)),
         lying=tilt_between((outer, -half), (outer * (0.8 if bevel else 1.0), half)),
-        standing=0.86 if outer > 2.5 * half else 0.7,
+        standing=0.92 if outer > 2.5 * half else 0.8,
         stride=0.75,
     )
 
@@ -217,7 +217,7 @@ def make_bolt(rng: np.random.Generator) -> Solid:
         radius=float(np.hypot((span + tall) / 2, wide * 1.16)),
         rims=((shank, middle - span), (wide, middle + rim_z), (wide * 0.8, middle + tall)),
         lying=tilt_between((shank, middle - span), (wide, middle + (0.0 if kind != "sunk" else tall))),
-        standing=0.14,
+        standing=0.1,
         sides=6 if kind == "hex" else 0,
         seat=middle,
         stride=0.85,
@@ -274,7 +274,7 @@ def make_spring(rng: np.random.Generator) -> Solid:
             at = np.float32(tip) + np.zeros(1, np.float32)
             reach = float(np.max(coil_radius(at)))
             away = (2 * np.pi * tip) % (2 * np.pi)
-            dx, dy = x - reach * np.cos(away), y - hand * reach * np.sin(away)
+            dx, dy = x - reach * float(np.cos(away)), y - hand * reach * float(np.sin(away))
             best = np.minimum(best, np.sqrt(dx * dx + dy * dy + (z - float(height_at(at)[0])) ** 2))
         if hooked:
             for side in (-1.0, 1.0):

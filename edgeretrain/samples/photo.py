@@ -17,7 +17,7 @@ CLASSES = ("bolts", "gears", "nuts", "springs", "washers")
 """The classes, in the order of their labels."""
 
 SMALLEST = 32
-_SUPERSAMPLING = 1.4
+_SUPERSAMPLING = 1.25
 
 
 def render_photo(class_name: str, index: int, seed: int = 0, size: int = 256) -> npt.NDArray[np.uint8]:

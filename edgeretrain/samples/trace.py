@@ -115,7 +115,7 @@ class _Renderer:
         points = points.reshape(3, -1)
         low, high = points[:2].min(1), points[:2].max(1)
         extent = float((high - low).max()) * 1.04
-        top = draw_benchtop(self.rng, extent, min(640, round(px * 1.6)))
+        top = draw_benchtop(self.rng, extent, round(px * 1.3))
         albedo = _LINEAR[np.asarray(_photograph(top.picture, scene.view, px, (low + high) / 2, extent))]
         self.bench: Array = albedo.mean((0, 1))
 
