@@ -83,7 +83,9 @@ def _metal(sheet: _Sheet) -> tuple[Array, float]:
 def _mat(sheet: _Sheet) -> tuple[Array, float]:
     rng = sheet.rng
     base = [(0.10, 0.36, 0.30), (0.16, 0.25, 0.36), (0.17, 0.17, 0.19), (0.30, 0.32, 0.34), (0.42, 0.16, 0.22)]
-    colour = np.asarray(base[int(rng.integers(len(base)))], np.float32) * (1 + 0.05 * sheet.field(0.05, 0.05))[..., None]
+    colour = (
+        np.asarray(base[int(rng.integers(len(base)))], np.float32) * (1 + 0.05 * sheet.field(0.05, 0.05))[..., None]
+    )
     ink = np.asarray([(0.80, 0.82, 0.66), (0.72, 0.80, 0.80)][int(rng.integers(2))], np.float32)
     fine = np.maximum(sheet.lines(sheet.x, 1, 0.03), sheet.lines(sheet.y, 1, 0.03)) * 0.6
     bold = np.maximum(sheet.lines(sheet.x, 5, 0.06), sheet.lines(sheet.y, 5, 0.06)) * 0.85
@@ -104,17 +106,15 @@ def _cardboard(sheet: _Sheet) -> tuple[Array, float]:
 def _paper(sheet: _Sheet) -> tuple[Array, float]:
     rng = sheet.rng
     tone = rng.uniform(0.78, 0.95)
-    colour = _mix((tone * 0.85,) * 3, (tone, tone * 0.99, tone * rng.uniform(0.9, 1.0)), 0.8 + 0.1 * sheet.field(3, 3, 4))
-    kind = str(rng.choice(["plain", "graph", "lined", "print"]))
+    colour = _mix(
+        (tone * 0.85,) * 3, (tone, tone * 0.99, tone * rng.uniform(0.9, 1.0)), 0.8 + 0.1 * sheet.field(3, 3, 4)
+    )
+    kind = str(rng.choice(["plain", "graph", "lined"]))
     ink = np.asarray((0.35, 0.48, 0.68), np.float32)
     if kind == "graph":
         ruled = np.maximum(sheet.lines(sheet.x, 0.5, 0.025), sheet.lines(sheet.y, 0.5, 0.025)) * 0.6
     elif kind == "lined":
         ruled = sheet.lines(sheet.y, 0.8, 0.03) * 0.7
-    elif kind == "print":
-        ink = np.asarray((0.13, 0.13, 0.14), np.float32)
-        words = smoothstep(-0.3, 0.5, sheet.field(0.45, 0.36)) * smoothstep(-0.2, 0.4, sheet.field(0.09, 0.12))
-        ruled = words * smoothstep(0.45, 0.6, 1 - wave(sheet.y / 0.42)) * 0.8
     else:
         ruled = np.zeros_like(sheet.x)
     colour += (ink - colour) * ruled[..., None]

@@ -14,7 +14,13 @@ from edgeretrain.samples.noise import Array, chance, resize
 
 def _shrink(image: Array, size: int) -> Array:
     """Resample a float32 [h, w, channels] picture to size x size."""
-    return np.stack([resize(np.ascontiguousarray(plane), size, size, Image.Resampling.BILINEAR) for plane in np.moveaxis(image, -1, 0)], -1)
+    return np.stack(
+        [
+            resize(np.ascontiguousarray(plane), size, size, Image.Resampling.BILINEAR)
+            for plane in np.moveaxis(image, -1, 0)
+        ],
+        -1,
+    )
 
 
 def _blur(image: Array, sigma: float) -> Array:
@@ -105,7 +111,9 @@ def _tone(rng: np.random.Generator, image: Array) -> Array:
     return code + (code - _blur(code, 0.9 * max(1.0, image.shape[0] / 256))) * np.float32(rng.uniform(0.1, 0.9))
 
 
-def develop(rng: np.random.Generator, image: Array, depth: Array, focus: float, around: Surroundings, size: int) -> npt.NDArray[np.uint8]:
+def develop(
+    rng: np.random.Generator, image: Array, depth: Array, focus: float, around: Surroundings, size: int
+) -> npt.NDArray[np.uint8]:
     """Take the photo: float32 [h, w, 3] linear light and [h, w] depth (cm) -> uint8 [size, size, 3] sRGB.
 
     `focus` is the distance (cm) the lens should be set to.

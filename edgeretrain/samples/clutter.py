@@ -96,7 +96,7 @@ def make_chip(rng: np.random.Generator) -> tuple[Solid, Material, Material]:
         ribbon = np.maximum(np.abs(length(x, y) - size) - size * 0.05, np.abs(z) - size * 0.3)
         return np.maximum(ribbon, opening * length(x, y) - x)
 
-    stuff = draw_metal(rng) if chance(rng, 0.7) else draw_plastic(rng)
+    stuff = draw_metal(rng, "clutter") if chance(rng, 0.7) else draw_plastic(rng)
     low = {"ball": 0.7, "disc": 0.12, "splinter": 0.06}.get(kind, 0.3) * size
     return Solid(distance, size * 1.5, ((0.0, -low), (0.0, low)), stride=0.7), stuff, stuff
 

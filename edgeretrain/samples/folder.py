@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from edgeretrain.samples.photo import CLASSES, VERSION, render_photo
 
 _QUALITY = 85
 _STALE_SECONDS = 3600.0
+_LEAST_WORK = 8
+"""Photos for which a further process is worth its start."""
 
 
 def write_samples(
@@ -29,7 +32,7 @@ def write_samples(
 ) -> None:
     """Write `per_class` photos (256 x 256 JPEG) of each class to `folder/<class>/<class>_<index>.jpg`.
 
-    Photos are rendered by `jobs` threads (default: one per processor that may be used) into a hidden folder beside
+    Photos are rendered by `jobs` processes (default: one per processor that may be used) into a hidden folder beside
     `folder` that takes its name when all are there. `progress` is told how many are done, in the caller's thread.
     Raises UsageError if `folder` is in use or `per_class` is below 1, EnvironmentFailure if it cannot be written.
     """
@@ -98,33 +101,76 @@ def _aside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_photo(path: Path, class_name: str, index: int, seed: int) -> None:
-    Image.fromarray(render_photo(class_name, index, seed)).save(path, "JPEG", quality=_QUALITY)
-
-
 def _render_folder(
     folder: Path, per_class: int, seed: int, jobs: int | None, progress: Callable[[int], None] | None
 ) -> None:
     """Render every photo aside, then rename; an OSError on the way becomes EnvironmentFailure."""
+    photos = len(CLASSES) * per_class
+    jobs = min(jobs or _processors(), -(-photos // _LEAST_WORK))
     try:
         with _aside(folder) as partial:
             for name in CLASSES:
                 (partial / name).mkdir()
-            pool = ThreadPoolExecutor(jobs or _processors())
-            try:
-                work = [pool.submit(_write_photo, partial / path, name, i, seed) for name, i, path in _names(per_class)]
-                for done, future in enumerate(as_completed(work), start=1):
-                    future.result()
-                    if progress:
-                        progress(done)
-            finally:
-                pool.shutdown(cancel_futures=True)
+            work = write_share(partial, per_class, seed) if jobs == 1 else _in_processes(partial, per_class, seed, jobs)
+            for done, _ in enumerate(work, start=1):
+                if progress:
+                    progress(done)
             _publish(partial, folder, per_class)
     except OSError as error:
         reason = error.strerror or str(error)
         raise EnvironmentFailure(
             f"expected to write the sample photos to {folder}, but: {reason}; name a folder you may write to"
         ) from error
+
+
+def write_share(folder: Path, per_class: int, seed: int, share: int = 0, shares: int = 1) -> Iterator[None]:
+    """Write every photo of `folder` whose number modulo `shares` is `share`; yield after each."""
+    for name, index, path in _names(per_class)[share::shares]:
+        Image.fromarray(render_photo(name, index, seed)).save(folder / path, "JPEG", quality=_QUALITY)
+        yield
+
+
+def _in_processes(folder: Path, per_class: int, seed: int, jobs: int) -> Iterator[None]:
+    """Write all photos in `jobs` processes; yield as each photo is done, in any order. None outlives this call.
+
+    Threads wait for each other here: a photo is thousands of small array operations. And the workers are processes of
+    their own rather than a pool's, because a pool runs its caller's main module again, which not every script survives.
+    """
+    settings = {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "edgeretrain.samples.worker", str(folder), str(per_class), str(seed)]
+    reading, writing = os.pipe()
+    workers: list[subprocess.Popen[bytes]] = []
+    try:
+        with os.fdopen(reading, "rb", buffering=0) as done:
+            with os.fdopen(writing, "wb") as tally:  # closed here, so that `done` ends when the last worker does
+                for share in range(jobs):
+                    workers.append(
+                        subprocess.Popen(
+                            [*command, str(share), str(jobs)],
+                            env=os.environ | settings,
+                            stdin=subprocess.DEVNULL,
+                            stdout=tally,
+                            stderr=subprocess.PIPE,
+                        )
+                    )
+            while finished := done.read(256):
+                yield from (None for _ in finished)
+        for worker in workers:
+            _, complaint = worker.communicate()
+            if worker.returncode:
+                reason = (complaint.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+                raise EnvironmentFailure(
+                    f"expected the rendering of sample photos to finish, but a process ended with {worker.returncode}"
+                    f" ({reason}); try again with less running beside it"
+                )
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.communicate()
 
 
 def _publish(partial: Path, folder: Path, per_class: int) -> None:

@@ -81,7 +81,7 @@ def _place(rng: np.random.Generator, solid: Solid, material: Material, second: M
     """Let the solid come to rest at (x, y): flat or upright, on its side, leaning, or planted in a hole."""
     roll = rng.uniform(0, 2 * np.pi)
     if chance(rng, solid.standing):
-        elevation = np.pi / 2 if chance(rng, 0.5) else -np.pi / 2
+        elevation = np.pi / 2 if chance(rng, solid.upright) else -np.pi / 2
         if chance(rng, 0.1):
             elevation -= np.sign(elevation) * rng.uniform(0.08, 0.6)  # leans on something
     else:
@@ -98,7 +98,7 @@ def _place(rng: np.random.Generator, solid: Solid, material: Material, second: M
 
 def _draw_view(rng: np.random.Generator, distance: float) -> View:
     """Look down on the bench's origin from `distance` cm away."""
-    elevation = np.radians(rng.uniform(66, 88) if chance(rng, 0.4) else rng.uniform(47, 66))
+    elevation = np.radians(rng.uniform(66, 88) if chance(rng, 0.45) else rng.uniform(48, 66))
     azimuth, roll = rng.uniform(0, 2 * np.pi), np.radians(rng.normal(0, 4))
     back = np.asarray([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
     right = np.asarray([-np.sin(azimuth), np.cos(azimuth), 0.0])
@@ -108,7 +108,7 @@ def _draw_view(rng: np.random.Generator, distance: float) -> View:
 
 
 def _draw_part(rng: np.random.Generator, class_name: str) -> tuple[Solid, Material, Material]:
-    return MAKERS[class_name](rng), draw_metal(rng), draw_plastic(rng)
+    return MAKERS[class_name](rng), draw_metal(rng, class_name), draw_plastic(rng)
 
 
 def _occluder(rng: np.random.Generator, target: Item) -> Item:
@@ -128,11 +128,13 @@ def _occluder(rng: np.random.Generator, target: Item) -> Item:
 def draw_scene(rng: np.random.Generator, class_name: str) -> Scene:
     """Draw a scene about one part of `class_name`, perhaps with more of its kind, clutter, and a stranger at the edge."""
     part = _draw_part(rng, class_name)
-    share = float(rng.choice([rng.uniform(0.16, 0.28), rng.uniform(0.28, 0.55), rng.uniform(0.55, 0.9)], p=[0.08, 0.42, 0.5]))
+    share = float(
+        rng.choice([rng.uniform(0.18, 0.3), rng.uniform(0.3, 0.6), rng.uniform(0.6, 0.9)], p=[0.08, 0.4, 0.52])
+    )
     focal_guess = 2.8
     distance = focal_guess * part[0].radius / share
     view = _draw_view(rng, distance)
-    room = max(0.06, 0.78 - share)
+    room = max(0.06, 0.7 - share)
     target = _place(rng, *part, *view.ground(rng.uniform(-room, room), rng.uniform(-room, room)))
     items = [target]
 

@@ -124,31 +124,44 @@ class Material:
     grime: float = 0.2
 
 
-_METALS: tuple[tuple[float, Colour, Colour, tuple[float, float]], ...] = (
-    # how common, mirror colour, body colour, range of roughness
-    (4.0, (0.74, 0.76, 0.80), (0.02, 0.02, 0.02), (0.28, 0.48)),  # bright zinc
-    (1.5, (0.70, 0.66, 0.50), (0.03, 0.03, 0.01), (0.25, 0.45)),  # yellow passivated zinc
-    (3.0, (0.62, 0.60, 0.57), (0.01, 0.01, 0.01), (0.2, 0.45)),  # stainless
-    (3.0, (0.07, 0.07, 0.075), (0.015, 0.015, 0.016), (0.3, 0.5)),  # black oxide
-    (2.0, (0.86, 0.66, 0.32), (0.03, 0.02, 0.0), (0.2, 0.42)),  # brass
-    (1.0, (0.90, 0.52, 0.36), (0.03, 0.01, 0.0), (0.22, 0.42)),  # copper
-    (2.0, (0.36, 0.34, 0.32), (0.03, 0.028, 0.025), (0.35, 0.55)),  # oiled plain steel
-    (0.7, (0.82, 0.80, 0.78), (0.0, 0.0, 0.0), (0.12, 0.2)),  # chrome or nickel
+_METALS: tuple[tuple[Colour, Colour, tuple[float, float]], ...] = (
+    # mirror colour, body colour, range of roughness
+    ((0.74, 0.76, 0.80), (0.02, 0.02, 0.02), (0.28, 0.48)),  # bright zinc
+    ((0.70, 0.66, 0.50), (0.03, 0.03, 0.01), (0.25, 0.45)),  # yellow passivated zinc
+    ((0.62, 0.60, 0.57), (0.01, 0.01, 0.01), (0.2, 0.45)),  # stainless
+    ((0.07, 0.07, 0.075), (0.015, 0.015, 0.016), (0.3, 0.5)),  # black oxide
+    ((0.86, 0.66, 0.32), (0.03, 0.02, 0.0), (0.2, 0.42)),  # brass
+    ((0.90, 0.52, 0.36), (0.03, 0.01, 0.0), (0.22, 0.42)),  # copper
+    ((0.36, 0.34, 0.32), (0.03, 0.028, 0.025), (0.35, 0.55)),  # oiled plain steel
+    ((0.82, 0.80, 0.78), (0.0, 0.0, 0.0), (0.12, 0.2)),  # chrome or nickel
 )
+_SHARES: dict[str, tuple[tuple[float, ...], float]] = {
+    # how common each of these metals is, and the probability of plastic or paint instead
+    "bolts": ((4, 1.5, 2, 4, 0.7, 0.3, 1, 0.7), 0.02),
+    "gears": ((0.7, 0.2, 1, 2, 4, 0.3, 4, 0.2), 0.2),
+    "nuts": ((5, 1.5, 3, 1, 1.5, 0.3, 0.6, 0.7), 0.03),
+    "springs": ((2, 0.3, 4, 2, 0.3, 0.8, 3, 1.5), 0.03),
+    "washers": ((4, 1, 3, 1, 1, 1.5, 1, 0.3), 0.05),
+    "clutter": ((1, 1, 1, 1, 1, 1, 1, 1), 0.3),
+}
 _RUST = np.asarray((0.17, 0.07, 0.03), np.float32)
 
 
-def draw_metal(rng: np.random.Generator) -> Material:
-    """Draw the material of a part: mostly metals, some painted or moulded."""
-    wear = rng.uniform(0.3, 1.0) if chance(rng, 0.16) else 0.0
-    grime = rng.uniform(0.0, 0.6)
-    if chance(rng, 0.06):
+def draw_metal(rng: np.random.Generator, kind: str) -> Material:
+    """Draw what a thing of this kind (a class name or "clutter") is made of: mostly metals, some painted or moulded."""
+    shares, plastic = _SHARES[kind]
+    if chance(rng, plastic):
         return draw_plastic(rng)
-    weights = np.asarray([row[0] for row in _METALS])
-    _, mirror, body, (low, high) = _METALS[int(rng.choice(len(_METALS), p=weights / weights.sum()))]
-    tone = rng.uniform(0.8, 1.06)
-    brushed = rng.uniform(0.02, 0.14) if chance(rng, 0.7) else 0.0
-    return Material(_tinted(mirror, tone), body, rng.uniform(low, high), brushed, rng.uniform(0.05, 0.3), wear, grime)
+    mirror, body, (low, high) = _METALS[int(rng.choice(len(_METALS), p=np.asarray(shares) / sum(shares)))]
+    return Material(
+        _tinted(mirror, rng.uniform(0.8, 1.06)),
+        body,
+        roughness=rng.uniform(low, high),
+        brushed=rng.uniform(0.02, 0.14) if chance(rng, 0.7) else 0.0,
+        dished=rng.uniform(0.05, 0.3),
+        rust=rng.uniform(0.3, 1.0) if chance(rng, 0.14) else 0.0,
+        grime=rng.uniform(0.0, 0.6),
+    )
 
 
 def draw_plastic(rng: np.random.Generator) -> Material:

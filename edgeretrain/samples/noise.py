@@ -11,6 +11,9 @@ from PIL import Image
 Array: TypeAlias = npt.NDArray[np.float32]
 """Any float32 array; shapes are given where they matter."""
 
+Mask: TypeAlias = npt.NDArray[np.bool_]
+"""Which of some points are meant."""
+
 _LATTICE = 32
 """Side of the repeating cube of random numbers behind `noise3`."""
 
@@ -36,7 +39,9 @@ def resize(field: Array, width: int, height: int, resample: Image.Resampling = I
     return np.asarray(Image.fromarray(field).resize((width, height), resample))
 
 
-def field(rng: np.random.Generator, px: int, cells_x: float, cells_y: float, octaves: int = 1, gain: float = 0.5) -> Array:
+def field(
+    rng: np.random.Generator, px: int, cells_x: float, cells_y: float, octaves: int = 1, gain: float = 0.5
+) -> Array:
     """Return smooth noise [px, px], mean about 0 and deviation about 1, with `cells_x` x `cells_y` bumps per side.
 
     Each further octave doubles the cells and multiplies the strength by `gain`; octaves finer than a pixel are left out.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgeretrain.samples.noise import Array, chance, wave
+from edgeretrain.samples.noise import Array, Mask, chance, wave
 from edgeretrain.samples.shapes import Solid, chamfer, hexagon, length, square, tilt_between
 
 
@@ -30,7 +30,9 @@ def make_nut(rng: np.random.Generator) -> Solid:
         if sides == 6:
             body = np.maximum(body, (rho - cone) * 0.5 + (np.abs(z) - half) * 0.866)
         if kind == "flange":
-            body = np.minimum(body, chamfer(rho - flange + (z + half) * 0.4, np.abs(z + half * 0.85) - half * 0.15, edge))
+            body = np.minimum(
+                body, chamfer(rho - flange + (z + half) * 0.4, np.abs(z + half * 0.85) - half * 0.15, edge)
+            )
         if kind == "nylon":
             collar = chamfer(rho - apothem * 0.86, np.abs(z - half) - half * 0.4, apothem * 0.2)
             body = np.minimum(body, collar)
@@ -51,23 +53,25 @@ def make_nut(rng: np.random.Generator) -> Solid:
 
     top = {"nylon": half * 1.4, "castle": half * 1.6, "cap": half * 0.8 + apothem * 0.86}.get(kind, half)
     low = flange if kind == "flange" else apothem
-    second: Callable[[Array, Array, Array], Array] | None = None
-    if kind == "nylon":
-        second = lambda x, y, z: (z > half * 1.02) & (length(x, y) < apothem * 0.74)  # noqa: E731
+
+    def insert(x: Array, y: Array, z: Array) -> Mask:
+        return (z > half * 1.02) & (length(x, y) < apothem * 0.74)
+
     return Solid(
         distance,
         radius=float(np.hypot(max(low, apothem * (1.42 if sides == 4 else 1.16)), top)),
         rims=((low, -half), (apothem * 0.86, top)),
         lying=tilt_between((low, -half), (apothem, half)),
-        standing=0.86,
+        standing=0.88,
+        upright=0.8,
         sides=sides,
-        second=second,
+        second=insert if kind == "nylon" else None,
     )
 
 
 def make_washer(rng: np.random.Generator) -> Solid:
-    """A plain, wide, split, toothed, domed or square washer."""
-    kind = str(rng.choice(["plain"] * 5 + ["wide", "split", "toothed", "domed", "square"]))
+    """A plain, wide, split, toothed or domed washer."""
+    kind = str(rng.choice(["plain"] * 5 + ["wide", "split", "toothed", "domed"]))
     outer = rng.uniform(0.45, 1.9)
     hole = outer * {"wide": rng.uniform(0.2, 0.36), "split": rng.uniform(0.58, 0.68)}.get(kind, rng.uniform(0.44, 0.62))
     half = outer * (rng.uniform(0.09, 0.13) if kind == "split" else rng.uniform(0.035, 0.085))
@@ -84,22 +88,21 @@ def make_washer(rng: np.random.Generator) -> Solid:
             middle = (outer + hole) / 2
             rim = np.maximum(rho - outer + (0 if inside else (outer - middle) * 0.9) * teeth_at, rho - outer)
             bore = hole + ((middle - hole) * 0.9 * teeth_at if inside else 0) - rho
-            lean = (hole - rho if inside else rho - outer) / (middle - hole) * half * 0.5  # the teeth stand out of the plane
+            lean = (
+                (hole - rho if inside else rho - outer) / (middle - hole) * half * 0.5
+            )  # the teeth stand out of the plane
             return chamfer(np.maximum(rim, bore) * 0.6, (np.abs(z - lean) - half * 0.8) * 0.8, half * 0.3)
         rise = lift * (outer - rho) / (outer - hole) + twist * angle / np.pi
-        rim = square(x, y, outer * 0.88) if kind == "square" else rho - outer
-        ring = chamfer(np.maximum(rim, hole - rho), np.abs(z - rise) - half, half * 0.5) * 0.9
+        ring = chamfer(np.maximum(rho - outer, hole - rho), np.abs(z - rise) - half, half * 0.5) * 0.9
         if kind == "split":
             ring = np.maximum(ring, -np.maximum(np.abs(y + (z * 0.8)) - outer * 0.05, -x))
         return ring
 
-    reach = outer * (1.25 if kind == "square" else 1.0)
     return Solid(
         distance,
-        radius=float(np.hypot(reach, half + lift + twist)),
+        radius=float(np.hypot(outer, half + lift + twist)),
         rims=((outer, -half - twist), (hole if lift else outer, half + lift + twist)),
-        standing=0.93,
-        sides=4 if kind == "square" else 0,
+        standing=0.95,
         stride=0.8,
     )
 
@@ -135,7 +138,9 @@ def make_gear(rng: np.random.Generator) -> Solid:
         if webbed:
             gear = np.maximum(gear, -np.maximum(np.maximum(rho - rim, hub - rho), web - np.abs(z)))
         if raised > half:
-            gear = np.minimum(gear, chamfer(rho - hub, np.abs(z - (raised - half) * 0.5) - (raised + half) * 0.5, hub * 0.06))
+            gear = np.minimum(
+                gear, chamfer(rho - hub, np.abs(z - (raised - half) * 0.5) - (raised + half) * 0.5, hub * 0.06)
+            )
         if holes:
             turn = angle * (holes / (2 * np.pi))
             turn = (turn - np.floor(turn + 0.5)) * (2 * np.pi / holes)
@@ -177,7 +182,9 @@ def make_bolt(rng: np.random.Generator) -> Solid:
         if kind in ("hex", "flange"):
             shape = np.maximum(chamfer(hexagon(x, y, head), slab, head * 0.04), (rho - head) * 0.5 + (z - tall) * 0.866)
             if kind == "flange":
-                shape = np.minimum(shape, chamfer(rho - head * 1.35 + z * 0.5, np.abs(z - tall * 0.1) - tall * 0.1, head * 0.05))
+                shape = np.minimum(
+                    shape, chamfer(rho - head * 1.35 + z * 0.5, np.abs(z - tall * 0.1) - tall * 0.1, head * 0.05)
+                )
             return shape
         if kind == "sunk":
             return np.maximum(np.maximum(-z, z - tall), (rho - shank - (head - shank) * z / tall) * 0.7071)
@@ -196,7 +203,9 @@ def make_bolt(rng: np.random.Generator) -> Solid:
         slot = np.abs(y) - shank * 0.17
         if recess == "slot":
             return np.maximum(slot, floor)
-        cross = np.minimum(np.maximum(slot, np.abs(x) - shank * 0.8), np.maximum(np.abs(x) - shank * 0.17, np.abs(y) - shank * 0.8))
+        cross = np.minimum(
+            np.maximum(slot, np.abs(x) - shank * 0.8), np.maximum(np.abs(x) - shank * 0.17, np.abs(y) - shank * 0.8)
+        )
         return np.maximum(cross, floor)
 
     def distance(x: Array, y: Array, z: Array) -> Array:
@@ -204,7 +213,10 @@ def make_bolt(rng: np.random.Generator) -> Solid:
         rho = length(x, y)
         turns = z / pitch + np.arctan2(y, x) / (2 * np.pi)
         cut = pitch * 0.5 * wave(turns) * (z < threaded - span)
-        rod = np.maximum(np.maximum((rho - shank + cut) * 0.8, np.abs(z + span / 2) - span / 2), (rho - shank * 0.75 - z - span) * 0.7071)
+        rod = np.maximum(
+            np.maximum((rho - shank + cut) * 0.8, np.abs(z + span / 2) - span / 2),
+            (rho - shank * 0.75 - z - span) * 0.7071,
+        )
         top = head_distance(x, y, z, rho)
         if recess in ("hex", "socket", "cross", "slot") and kind != "hex":
             top = np.maximum(top, -recess_distance(x, y, z))

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from edgeretrain.samples.noise import Array
+from edgeretrain.samples.noise import Array, Mask
 
 Distance: TypeAlias = Callable[[Array, Array, Array], Array]
 """Signed distance (negative inside, never more than the true one) of points x, y, z in a solid's own frame, cm."""
@@ -19,7 +19,8 @@ class Solid:
     """One thing that can be laid on the bench; its axis is z of its own frame.
 
     `rims` are the circles (radius, z) whose hull it rests on; `lying` is the elevation of the axis in radians when it
-    has fallen on its side; `standing` the probability that the axis is vertical; `sides` the number of flats (0: round).
+    has fallen on its side; `standing` the probability that the axis is vertical, and `upright` that it then points up; `sides` the number of
+    flats (0: round).
     `second` marks points made of the second material; `seat` is the z that is level with the bench when the solid is
     planted in a hole. `stride` is the share of a distance that the renderer may step: below 1 where it is a guess.
     """
@@ -29,8 +30,9 @@ class Solid:
     rims: tuple[tuple[float, float], ...]
     lying: float = 0.0
     standing: float = 1.0
+    upright: float = 0.5
     sides: int = 0
-    second: Callable[[Array, Array, Array], Array] | None = None
+    second: Callable[[Array, Array, Array], Mask] | None = None
     seat: float | None = None
     stride: float = 0.9
 

@@ -124,7 +124,9 @@ class _Renderer:
         up = np.asarray((0, 0, 1), np.float32)
         for item in scene.items:
             radius = min(item.solid.radius, 2.0)
-            near = np.flatnonzero(((points - item.centre[:, None]) ** 2).sum(0) < (item.solid.radius + radius * 0.5) ** 2)
+            near = np.flatnonzero(
+                ((points - item.centre[:, None]) ** 2).sum(0) < (item.solid.radius + radius * 0.5) ** 2
+            )
             start = _local(item, points[:, near])
             normal = np.broadcast_to((item.rotation.T @ up)[:, None], start.shape)
             free[near] *= _open(item, start, normal, (0.05 * radius, 0.18 * radius, 0.5 * radius))
@@ -249,10 +251,18 @@ def _photograph(picture: Image.Image, view: View, px: int, middle: Array, extent
     origin = view.origin.astype(np.float64)
     ground = np.stack([origin[0] * rays[2] - origin[2] * rays[0], origin[1] * rays[2] - origin[2] * rays[1], rays[2]])
     scale = picture.width / extent
-    shift = np.asarray([[scale, 0, picture.width / 2 - scale * middle[0]], [0, scale, picture.width / 2 - scale * middle[1]], [0, 0, 1]])
+    shift = np.asarray(
+        [
+            [scale, 0, picture.width / 2 - scale * middle[0]],
+            [0, scale, picture.width / 2 - scale * middle[1]],
+            [0, 0, 1],
+        ]
+    )
     homography = shift @ ground
     homography /= homography[2, 2]
-    return picture.transform((px, px), Image.Transform.PERSPECTIVE, homography.ravel()[:8].tolist(), Image.Resampling.BILINEAR)
+    return picture.transform(
+        (px, px), Image.Transform.PERSPECTIVE, homography.ravel()[:8].tolist(), Image.Resampling.BILINEAR
+    )
 
 
 def render(scene: Scene, rng: np.random.Generator, px: int) -> tuple[Array, Array]:
