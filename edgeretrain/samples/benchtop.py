@@ -1,4 +1,4 @@
-"""Bench tops as square pictures of their albedo: wood, metal, cutting mat, cardboard, paper, concrete, cloth, rubber."""
+"""Bench tops as square pictures of their albedo: wood, metal, cutting mat, cardboard, paper, concrete, cloth..."""
 
 from __future__ import annotations
 

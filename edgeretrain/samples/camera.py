@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,7 @@ def _focus(rng: np.random.Generator, image: Array, depth: Array, focus: float) -
     circle = np.abs(1 - focus * (1 + missed) / depth) * np.float32(strength)
     levels = (0.0, 0.9, 2.0, 3.6)
     result = image
-    for low, high in zip(levels, levels[1:], strict=False):
+    for low, high in pairwise(levels):
         share = np.clip((circle - low) / (high - low), 0, 1)[..., None]
         if share.max() < 0.05:
             break
@@ -101,7 +102,7 @@ def _grain(rng: np.random.Generator, image: Array, dark: bool) -> Array:
 
 
 def _tone(rng: np.random.Generator, image: Array) -> Array:
-    """Linear light to sRGB 0..1 with a shoulder, some contrast and saturation, and the sharpening phones are fond of."""
+    """Linear light to sRGB 0..1 with a shoulder, contrast, saturation, and the sharpening phones are fond of."""
     image = np.maximum(image, 0)
     image = np.where(image > 0.7, 1 - 0.3 * np.exp(-(image - 0.7) / 0.3), image)
     code = np.where(image < 0.0031308, image * 12.92, 1.055 * np.maximum(image, 1e-6) ** (1 / 2.4) - 0.055)

@@ -52,7 +52,8 @@ def sample_folder(
 ) -> Path:
     """Return `cache/samples-v<VERSION>-<per_class>-<seed>`, rendered now if it is not there; see `write_samples`.
 
-    Of two processes that render it at once, one puts it there and the other takes that one's. Raises as `write_samples`.
+    Of two processes that render it at once, one puts it there and the other takes that one's. Raises as
+    `write_samples`.
     """
     folder = cache / f"samples-v{VERSION}-{per_class}-{seed}"
     if not _in_use(folder):
@@ -170,7 +171,9 @@ def _in_processes(folder: Path, per_class: int, seed: int, jobs: int) -> Iterato
     finally:
         for worker in workers:
             worker.kill()
-            worker.communicate()
+            worker.wait()
+            if worker.stderr:
+                worker.stderr.close()
 
 
 def _publish(partial: Path, folder: Path, per_class: int) -> None:

@@ -126,7 +126,7 @@ def _occluder(rng: np.random.Generator, target: Item) -> Item:
 
 
 def draw_scene(rng: np.random.Generator, class_name: str) -> Scene:
-    """Draw a scene about one part of `class_name`, perhaps with more of its kind, clutter, and a stranger at the edge."""
+    """Draw a scene about one part of `class_name`, perhaps with more of its kind, clutter, a stranger at the edge."""
     part = _draw_part(rng, class_name)
     share = float(
         rng.choice([rng.uniform(0.18, 0.3), rng.uniform(0.3, 0.6), rng.uniform(0.6, 0.9)], p=[0.08, 0.4, 0.52])

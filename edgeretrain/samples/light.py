@@ -189,7 +189,7 @@ class Surface:
 def shade(material: Material, at: Surface, around: Surroundings) -> Array:
     """Return the light [3, n] that leaves the points toward the camera.
 
-    `lit` is 0 in the key light's shadow, `open` 0 in corners, `patches` noise in 0..1 that says where rust and grime sit.
+    `lit` is 0 in the key light's shadow, `open` 0 in corners; `patches`, noise in 0..1, says where rust and grime sit.
     The mirror part is Schlick's Fresnel times the surroundings seen at that roughness; the rest is plain diffuse light.
     """
     rust = smoothstep(0.62, 0.78, at.patches * 0.55 + material.rust * 0.62) if material.rust else np.zeros_like(at.lit)

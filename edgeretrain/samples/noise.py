@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-Array: TypeAlias = npt.NDArray[np.float32]
-"""Any float32 array; shapes are given where they matter."""
+Array: TypeAlias = npt.NDArray[Any]
+"""A float32 array; shapes are given where they matter. (What numpy's stubs infer is float64 or unknown.)"""
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 """Which of some points are meant."""
@@ -44,7 +44,7 @@ def field(
 ) -> Array:
     """Return smooth noise [px, px], mean about 0 and deviation about 1, with `cells_x` x `cells_y` bumps per side.
 
-    Each further octave doubles the cells and multiplies the strength by `gain`; octaves finer than a pixel are left out.
+    Each further octave doubles the cells and multiplies the strength by `gain`; those finer than a pixel are left out.
     """
     total = np.zeros((px, px), np.float32)
     strength, power = 1.0, 0.0

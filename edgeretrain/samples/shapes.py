@@ -19,10 +19,10 @@ class Solid:
     """One thing that can be laid on the bench; its axis is z of its own frame.
 
     `rims` are the circles (radius, z) whose hull it rests on; `lying` is the elevation of the axis in radians when it
-    has fallen on its side; `standing` the probability that the axis is vertical, and `upright` that it then points up; `sides` the number of
-    flats (0: round).
-    `second` marks points made of the second material; `seat` is the z that is level with the bench when the solid is
-    planted in a hole. `stride` is the share of a distance that the renderer may step: below 1 where it is a guess.
+    has fallen on its side; `standing` the probability that the axis is vertical, and `upright` that it then points up;
+    `sides` the number of flats (0: round). `second` marks points made of the second material; `seat` is the z that is
+    level with the bench when the solid is planted in a hole. `stride` is the share of a distance that the renderer may
+    step: below 1 where it is a guess.
     """
 
     distance: Distance
@@ -66,5 +66,5 @@ def box(x: Array, y: Array, z: Array, half: tuple[float, float, float], rounding
 
 
 def tilt_between(low: tuple[float, float], high: tuple[float, float]) -> float:
-    """Return the axis elevation (radians) at which the rims `low` and `high`, each (radius, z), both touch the bench."""
+    """Return the axis elevation (radians) at which two rims, each (radius, z), both touch the bench."""
     return float(np.arctan2(high[0] - low[0], high[1] - low[1]))

@@ -54,7 +54,7 @@ def _march(item: Item, origin: Array, direction: Array, near: Array, far: Array,
 
 
 def _lit(items: tuple[Item, ...], points: Array, light: Array, penumbra: float) -> Array:
-    """Return the share 0..1 of a light in direction `light` [3] that reaches the points [3, n]; small `penumbra` is soft."""
+    """Return the share 0..1 of the light from `light` [3] that reaches the points [3, n]; a small `penumbra` is soft."""
     share = np.ones(points.shape[1], np.float32)
     for item in items:
         radius = item.solid.radius
@@ -76,7 +76,7 @@ def _lit(items: tuple[Item, ...], points: Array, light: Array, penumbra: float) 
 
 
 def _open(item: Item, start: Array, normal: Array, heights: tuple[float, ...]) -> Array:
-    """Return how open (0..1) the space above points [3, n] with normals [3, n] (own frame) is, judged by the item alone."""
+    """Return how open (0..1) the space over points [3, n] with normals [3, n] (own frame) is, by the item alone."""
     shut = np.zeros(start.shape[1], np.float32)
     for weight, height in zip((0.5, 0.3, 0.35), heights, strict=True):
         x, y, z = start + normal * np.float32(height)

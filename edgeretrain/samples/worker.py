@@ -1,4 +1,4 @@
-"""One of the processes that render a sample folder: `python -m edgeretrain.samples.worker FOLDER PER_CLASS SEED I N`."""
+"""One process of those that render a sample folder: `python -m edgeretrain.samples.worker FOLDER PER_CLASS SEED I N`."""
 
 from __future__ import annotations
 
