@@ -40,13 +40,17 @@ class _Sheet:
         pixel = self.extent / self.px
         distance = wave(coordinate / every) * every / 2
         thick = max(width, pixel) / 2
-        return smoothstep(-thick - pixel * 0.5, -thick + pixel * 0.5, -distance) * np.float32(min(1.0, width / pixel))
+        line: Array = smoothstep(-thick - pixel * 0.5, -thick + pixel * 0.5, -distance) * np.float32(
+            min(1.0, width / pixel)
+        )
+        return line
 
 
 def _mix(low: tuple[float, float, float], high: tuple[float, float, float], amount: Array) -> Array:
     """Blend two sRGB colours 0..1 by `amount` [px, px]; float32 [px, px, 3]."""
     a, b = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    return a + (b - a) * np.clip(amount, 0, 1)[..., None]
+    blend: Array = a + (b - a) * np.clip(amount, 0, 1)[..., None]
+    return blend
 
 
 def _wood(sheet: _Sheet) -> tuple[Array, float]:
@@ -169,7 +173,8 @@ def _scratched(sheet: _Sheet, colour: Array, count: int, strength: float) -> Arr
         end = start + reach * np.asarray([np.cos(angle), np.sin(angle)])
         pen.line([*start.tolist(), *end.tolist()], fill=int(rng.integers(60, 230)), width=1)
     marks = (np.asarray(layer, np.float32) - 128) / 128 * np.float32(strength)
-    return colour * (1 + marks)[..., None]
+    marked: Array = colour * (1 + marks)[..., None]
+    return marked
 
 
 def _worn(sheet: _Sheet, colour: Array) -> Array:

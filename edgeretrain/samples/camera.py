@@ -44,7 +44,8 @@ def _glare(image: Array, share: float) -> Array:
     """Spread a `share` of the light far and wide, as an unclean lens does."""
     size = image.shape[0]
     wide = _shrink(_blur(_shrink(image, max(4, size // 4)), 1.3), size)
-    return image * np.float32(1 - share) + wide * np.float32(share)
+    veiled: Array = image * np.float32(1 - share) + wide * np.float32(share)
+    return veiled
 
 
 def _focus(rng: np.random.Generator, image: Array, depth: Array, focus: float) -> Array:
@@ -74,7 +75,8 @@ def _shake(rng: np.random.Generator, image: Array) -> Array:
     for at in np.linspace(-0.5, 0.5, steps + 1):
         dy, dx = round(at * reach * np.sin(angle)), round(at * reach * np.cos(angle))
         total += padded[pad + dy : pad + dy + image.shape[0], pad + dx : pad + dx + image.shape[1]]
-    return total / np.float32(steps + 1)
+    smeared: Array = total / np.float32(steps + 1)
+    return smeared
 
 
 def _expose(rng: np.random.Generator, image: Array, around: Surroundings, dark: bool) -> Array:
@@ -86,7 +88,8 @@ def _expose(rng: np.random.Generator, image: Array, around: Surroundings, dark: 
     image = image * gains
     image *= np.float32(aim / (0.7 * image.mean() + 0.3 * np.percentile(image[::4, ::4], 75) + 1e-4))
     line = np.linspace(-1, 1, image.shape[0], dtype=np.float32) ** 2
-    return image * (1 - np.float32(rng.uniform(0.02, 0.22)) * (line[:, None] + line))[..., None]
+    vignetted: Array = image * (1 - np.float32(rng.uniform(0.02, 0.22)) * (line[:, None] + line))[..., None]
+    return vignetted
 
 
 def _grain(rng: np.random.Generator, image: Array, dark: bool) -> Array:
@@ -98,7 +101,8 @@ def _grain(rng: np.random.Generator, image: Array, dark: bool) -> Array:
     coarse = max(2, size // 3)
     chroma = _shrink(rng.standard_normal((coarse, coarse, 3), dtype=np.float32), size)
     noise = 0.45 * white + 0.75 * luma + 0.7 * chroma
-    return image + noise * np.sqrt(np.maximum(image, 0) * np.float32(shot**2 * 2) + np.float32(read**2))
+    grainy: Array = image + noise * np.sqrt(np.maximum(image, 0) * np.float32(shot**2 * 2) + np.float32(read**2))
+    return grainy
 
 
 def _tone(rng: np.random.Generator, image: Array) -> Array:
@@ -109,7 +113,10 @@ def _tone(rng: np.random.Generator, image: Array) -> Array:
     code += np.float32(rng.uniform(0.0, 0.4)) * code * (1 - code) * (2 * code - 1) * 2
     grey = code.mean(-1, keepdims=True)
     code = grey + (code - grey) * np.float32(rng.uniform(0.75, 1.2))
-    return code + (code - _blur(code, 0.9 * max(1.0, image.shape[0] / 256))) * np.float32(rng.uniform(0.1, 0.9))
+    sharpened: Array = code + (code - _blur(code, 0.9 * max(1.0, image.shape[0] / 256))) * np.float32(
+        rng.uniform(0.1, 0.9)
+    )
+    return sharpened
 
 
 def develop(

@@ -88,7 +88,8 @@ def make_chip(rng: np.random.Generator) -> tuple[Solid, Material, Material]:
 
     def distance(x: Array, y: Array, z: Array) -> Array:
         if kind == "ball":
-            return np.sqrt(x * x + y * y + z * z) - size * 0.7
+            ball: Array = np.sqrt(x * x + y * y + z * z) - size * 0.7
+            return ball
         if kind == "disc":
             return chamfer(length(x, y) - size, np.abs(z) - size * 0.12, size * 0.05)
         if kind == "splinter":

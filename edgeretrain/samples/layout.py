@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeretrain.samples.clutter import draw_clutter, make_rod
-from edgeretrain.samples.light import Colour, Material, Surroundings, draw_metal, draw_plastic, draw_surroundings
+from edgeretrain.samples.light import Material, Surroundings, draw_metal, draw_plastic, draw_surroundings
 from edgeretrain.samples.noise import Array, chance
 from edgeretrain.samples.parts import MAKERS
 from edgeretrain.samples.shapes import Solid
@@ -53,7 +53,8 @@ class Spot:
         """Return the share 0..1 of the key light at bench points x, y."""
         away = ((x - self.pool[0]) ** 2 + (y - self.pool[1]) ** 2) / np.float32(self.reach**2)
         side = (self.edge[0] * x + self.edge[1] * y - self.edge[2]) / np.float32(self.softness)
-        return (1 - self.depth * (0.5 + 0.5 * np.tanh(side))) / (1 + away)
+        share: Array = (1 - self.depth * (0.5 + 0.5 * np.tanh(side))) / (1 + away)
+        return share
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def _rotation(azimuth: float, elevation: float, roll: float) -> Array:
     turn = np.asarray([[ca, -sa, 0], [sa, ca, 0], [0, 0, 1]])
     lean = np.asarray([[ce, 0, se], [0, 1, 0], [-se, 0, ce]])
     spin = np.asarray([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return (turn @ lean @ spin).astype(np.float32)
+    rotation: Array = (turn @ lean @ spin).astype(np.float32)
+    return rotation
 
 
 def _place(rng: np.random.Generator, solid: Solid, material: Material, second: Material, x: float, y: float) -> Item:
@@ -161,8 +163,8 @@ def draw_scene(rng: np.random.Generator, class_name: str) -> Scene:
         items.append(_place(rng, *stranger, x, y))
     if chance(rng, 0.08):
         items.append(_occluder(rng, target))
-    to_camera: Colour = tuple(float(c) for c in -view.axes[:, 2])  # type: ignore[assignment]
-    around = draw_surroundings(rng, to_camera)
+    ahead = view.axes[:, 2]
+    around = draw_surroundings(rng, (-float(ahead[0]), -float(ahead[1]), -float(ahead[2])))
     angle = rng.uniform(0, 2 * np.pi)
     spot = Spot(
         pool=view.ground(rng.uniform(-1, 1), rng.uniform(-1, 1)),

@@ -58,7 +58,8 @@ class Surroundings:
             glow = np.exp(sharpness * (toward - 1)) * (sharpness / lamp.sharpness) * (1 - below)
             seen += np.asarray(lamp.colour, np.float32)[:, None] * glow
         seen += floor * below
-        return np.minimum(seen, np.float32(8.0))
+        bounded: Array = np.minimum(seen, np.float32(8.0))
+        return bounded
 
 
 def direction_of(azimuth: float, elevation: float) -> Colour:
@@ -212,4 +213,5 @@ def shade(material: Material, at: Surface, around: Surroundings) -> Array:
     upward = (at.normal[2] * 0.5 + 0.5) * at.open
     light = np.asarray(around.key, np.float32)[:, None] * direct + around.ambient[:, None] * upward
     light += at.floor * (0.5 - 0.5 * at.normal[2]) * at.open
-    return shine + body * light
+    leaving: Array = shine + body * light
+    return leaving

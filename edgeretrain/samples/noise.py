@@ -31,7 +31,8 @@ def smoothstep(low: float, high: float, x: Array) -> Array:
 
 def wave(x: Array) -> Array:
     """Return a triangle wave of period 1: 0 at whole numbers, 1 half way between."""
-    return 2.0 * np.abs(x - np.floor(x + 0.5))
+    triangle: Array = 2.0 * np.abs(x - np.floor(x + 0.5))
+    return triangle
 
 
 def resize(field: Array, width: int, height: int, resample: Image.Resampling = Image.Resampling.BICUBIC) -> Array:
@@ -57,7 +58,8 @@ def field(
         cells_x, cells_y = cells_x * 2, cells_y * 2
         if min(cells_x, cells_y) > px:
             break
-    return total / np.float32(power**0.5)
+    normalized: Array = total / np.float32(power**0.5)
+    return normalized
 
 
 def noise3(rng: np.random.Generator, x: Array, y: Array, z: Array) -> Array:

@@ -44,7 +44,8 @@ def make_nut(rng: np.random.Generator) -> Solid:
         if kind == "cap":
             dome = np.sqrt(x * x + y * y + (z - half * 0.8) ** 2) - apothem * 0.86
             body = np.minimum(body, np.maximum(dome, -z))
-            return np.maximum(body, -np.maximum(rho - hole, z - half))
+            hollow: Array = np.maximum(body, -np.maximum(rho - hole, z - half))
+            return hollow
         bore = rho - hole - pitch * 0.3 * wave(z / pitch)
         bore = np.minimum(bore, (rho - hole * 1.12 - (np.abs(z) - half)) * 0.7071)
         if kind == "nylon":

@@ -39,7 +39,8 @@ class Solid:
 
 def length(x: Array, y: Array) -> Array:
     """Return the length of the vectors (x, y); several times faster than np.hypot."""
-    return np.sqrt(x * x + y * y)
+    norm: Array = np.sqrt(x * x + y * y)
+    return norm
 
 
 def chamfer(a: Array, b: Array, width: float) -> Array:
@@ -62,7 +63,8 @@ def box(x: Array, y: Array, z: Array, half: tuple[float, float, float], rounding
     """Distance to a box with half sides `half` and rounded edges."""
     qx, qy, qz = np.abs(x) - (half[0] - rounding), np.abs(y) - (half[1] - rounding), np.abs(z) - (half[2] - rounding)
     outside = np.sqrt(np.maximum(qx, 0) ** 2 + np.maximum(qy, 0) ** 2 + np.maximum(qz, 0) ** 2)
-    return outside + np.minimum(np.maximum(np.maximum(qx, qy), qz), 0) - rounding
+    signed: Array = outside + np.minimum(np.maximum(np.maximum(qx, qy), qz), 0) - rounding
+    return signed
 
 
 def tilt_between(low: tuple[float, float], high: tuple[float, float]) -> float:

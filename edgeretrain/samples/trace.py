@@ -20,7 +20,8 @@ _LINEAR = np.where(
 
 def _local(item: Item, points: Array) -> Array:
     """World points [3, n] in the item's own frame."""
-    return item.rotation.T @ (points - item.centre[:, None])
+    own: Array = item.rotation.T @ (points - item.centre[:, None])
+    return own
 
 
 def _crossing(origin: Array, direction: Array, radius: float) -> tuple[Array, Array, Array]:
@@ -54,7 +55,7 @@ def _march(item: Item, origin: Array, direction: Array, near: Array, far: Array,
 
 
 def _lit(items: tuple[Item, ...], points: Array, light: Array, penumbra: float) -> Array:
-    """Return the share 0..1 of the light from `light` [3] that reaches the points [3, n]; a small `penumbra` is soft."""
+    """Return the share 0..1 of the light from `light` [3] that reaches points [3, n]; a small `penumbra` is soft."""
     share = np.ones(points.shape[1], np.float32)
     for item in items:
         radius = item.solid.radius
@@ -91,7 +92,8 @@ def _normals(item: Item, points: Array, step: float) -> Array:
     for sx, sy, sz in ((1, -1, -1), (-1, -1, 1), (-1, 1, -1), (1, 1, 1)):
         gap = item.solid.distance(x + sx * step, y + sy * step, z + sz * step)
         total += np.asarray((sx, sy, sz), np.float32)[:, None] * gap
-    return total / np.maximum(np.sqrt((total * total).sum(0)), 1e-9)
+    unit: Array = total / np.maximum(np.sqrt((total * total).sum(0)), 1e-9)
+    return unit
 
 
 class _Renderer:
@@ -142,7 +144,8 @@ class _Renderer:
         mirrored = rays * np.asarray((1, 1, -1), np.float32)[:, None]
         fresnel = 0.05 + 0.6 * (1 - mirrored[2]) ** 5
         spread = np.full_like(visible, roughness * roughness)
-        return self.scene.around.radiance(mirrored, spread, np.zeros((3, 1), np.float32)) * (fresnel * visible)
+        mirror: Array = self.scene.around.radiance(mirrored, spread, np.zeros((3, 1), np.float32)) * (fresnel * visible)
+        return mirror
 
     def _render_item(self, item: Item) -> None:
         """Paint one item over what is behind it."""
@@ -215,7 +218,8 @@ class _Renderer:
         bent[:2] += points[:2] / rho * depth
         bent += points * np.float32(material.dished)
         bent += np.float32(0.02) * self.rng.standard_normal(points.shape, dtype=np.float32)
-        return bent / np.sqrt((bent * bent).sum(0))
+        unit: Array = bent / np.sqrt((bent * bent).sum(0))
+        return unit
 
 
 def _rays(view: View, px: int) -> Array:

@@ -1,4 +1,4 @@
-"""One process of those that render a sample folder: `python -m edgeretrain.samples.worker FOLDER PER_CLASS SEED I N`."""
+"""One of the processes that fill a sample folder: `python -m edgeretrain.samples.worker FOLDER PER_CLASS SEED I N`."""
 
 from __future__ import annotations
 
