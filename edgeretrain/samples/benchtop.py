@@ -56,9 +56,9 @@ def _mix(low: tuple[float, float, float], high: tuple[float, float, float], amou
 def _wood(sheet: _Sheet) -> tuple[Array, float]:
     rng = sheet.rng
     dark, light = [
-        ((0.50, 0.33, 0.19), (0.76, 0.58, 0.38)),
-        ((0.66, 0.50, 0.32), (0.86, 0.73, 0.54)),
-        ((0.27, 0.17, 0.11), (0.48, 0.32, 0.21)),
+        ((0.50, 0.37, 0.26), (0.75, 0.61, 0.45)),
+        ((0.66, 0.54, 0.40), (0.86, 0.76, 0.62)),
+        ((0.27, 0.19, 0.14), (0.47, 0.35, 0.26)),
         ((0.42, 0.37, 0.31), (0.64, 0.58, 0.50)),
     ][int(rng.integers(4))]
     bend = sheet.field(9, 2.5) * rng.uniform(0.2, 0.9) + sheet.field(25, 8) * rng.uniform(0, 1.5)
