@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from edgeretrain.errors import DataError
@@ -191,7 +192,8 @@ def split_photos(
 
     A photo's place follows from its content alone (and `seed`), so it survives moving, renaming and adding photos; copies
     of a photo stay together, and so do files of a class whose names are equal up to `_nohash_`. Where chance leaves a class
-    without validation or test photos, its nearest ones are moved. Raises DataError for a class with too few photos.
+    with less than half of its share of validation or test photos, its nearest ones are moved. Raises
+    DataError for a class with too few photos.
     """
     members: list[dict[str, list[Photo]]] = [defaultdict(list) for _ in listing.class_names]
     rejected = list(listing.rejected)
@@ -210,17 +212,28 @@ def split_photos(
         if count < FEW_PHOTOS:
             warnings.append(f"class {class_name!r} has only {count} photos; fewer than {FEW_PHOTOS} rarely train well")
         chances = sorted((_chance(seed, group), group) for group in groups)
-        values = [chance for chance, _ in chances]
-        validation = max(sum(v < validation_percentage for v in values), 1)
-        test = max(sum(v < validation_percentage + testing_percentage for v in values) - validation, 1)
-        while validation + test >= len(groups):
-            validation, test = (validation - 1, test) if validation > test else (validation, test - 1)
+        validation, test = _shares([chance for chance, _ in chances], validation_percentage, testing_percentage)
         for place, (_, group) in enumerate(chances):
             part = 1 if place < validation else 2 if place < validation + test else 0
             parts[part].extend(groups[group])
     warnings += _label_collisions(listing.class_names, [photo for part in parts for photo in part])
     train, validation_photos, test_photos = (tuple(sorted(part, key=lambda photo: photo.row)) for part in parts)
     return Dataset(listing.class_names, train, validation_photos, test_photos, tuple(rejected), tuple(warnings))
+
+
+def _shares(chances: Sequence[float], validation_percentage: float, testing_percentage: float) -> tuple[int, int]:
+    """How many of the sorted `chances` are for validation and, behind them, for the test.
+
+    As many as chance has it, but at least half of the share asked for and at least one each, and one left for training.
+    """
+    count = len(chances)
+    validation = sum(chance < validation_percentage for chance in chances)
+    validation = max(validation, ceil(count * validation_percentage / 200), 1)
+    test = sum(chance < validation_percentage + testing_percentage for chance in chances) - validation
+    test = max(test, ceil(count * testing_percentage / 200), 1)
+    while validation + test >= count:
+        validation, test = (validation - 1, test) if validation > test else (validation, test - 1)
+    return validation, test
 
 
 def _chance(seed: int, group: str) -> float:

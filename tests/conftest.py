@@ -115,6 +115,18 @@ def trained(photos, tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("run") / "out"
     os.environ["EDGERETRAIN_CACHE_DIR"] = str(tmp_path_factory.mktemp("trained cache"))
-    arguments = ["train", "--image-dir", photos, "--module", "starter", "--width", "025", "--res", "128", "--out", folder]
+    arguments = [
+        "train",
+        "--image-dir",
+        photos,
+        "--module",
+        "starter",
+        "--width",
+        "025",
+        "--res",
+        "128",
+        "--out",
+        folder,
+    ]
     assert run([str(argument) for argument in arguments]) == 0
     return folder

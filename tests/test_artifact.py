@@ -114,7 +114,9 @@ def test_verify_notices_every_change(model):
     assert failed(resealed(model, contract | {"input": contract["input"] | {"scale": 0.5}})) == {"input"}
     assert failed(resealed(model, contract | {"output": contract["output"] | {"zero_point": 3}})) == {"output"}
     vectors = [{**vector, "seed": vector["seed"] + 100} for vector in contract["golden"]["vectors"]]
-    assert failed(resealed(model, contract | {"golden": contract["golden"] | {"vectors": vectors}})) == {"golden vectors"}
+    assert failed(resealed(model, contract | {"golden": contract["golden"] | {"vectors": vectors}})) == {
+        "golden vectors"
+    }
     flat = bytearray(model.flatbuffer)
     middle = len(flat) // 2
     flat[middle : middle + 2000] = bytes(2000)
@@ -172,7 +174,10 @@ def test_float32_model_predicts_what_its_integer_twin_does(backbone):
         (lambda data: b"not a model at all, but long enough to look", "not a TFLite file"),
         (lambda data: data[:100], "damaged or truncated|LiteRT refuses"),
         (lambda data: data[: len(data) // 2], "damaged or truncated|LiteRT refuses"),
-        (lambda data: data[:8] + os.urandom(5000) + data[5008:], "damaged or truncated|LiteRT refuses|takes an input|has "),
+        (
+            lambda data: data[:8] + os.urandom(5000) + data[5008:],
+            "damaged or truncated|LiteRT refuses|takes an input|has ",
+        ),
     ],
 )
 def test_broken_files_are_refused(model, make, message):

@@ -98,7 +98,9 @@ def damaged_files():
     yield "source of other keys", with_header(source={"a": 1})
 
 
-@pytest.mark.parametrize(("what", "data"), list(damaged_files()), ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("what", "data"), list(damaged_files()), ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_damaged_backbone_files_are_refused(what, data):
     with pytest.raises(EnvironmentFailure, match="is damaged or not a backbone"):
         unpack(data, what)

@@ -47,7 +47,7 @@ def server(monkeypatch):
     """`pages` maps a path to (status, body), or to a function of the request; `asked` lists what was requested."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):  # noqa: N802
+        def do_GET(self):
             asked.append(self.path)
             page = pages.get(self.path.split("?")[0], (404, b""))
             if callable(page):
@@ -208,7 +208,10 @@ def too_large(handler):
         ((200, tar_of({"a.bin": os.urandom(50000)})[:20000]), "is damaged or not a .tar.gz archive"),
         ((200, escaping("../../evil")), "holds a path that leads out of it: '../../evil'; nothing was unpacked"),
         ((200, escaping("/etc/evil")), "holds a path that leads out of it"),
-        ((200, tar_of({"saved_model.pb": b"nonsense", "variables/variables.index": b""})), "cannot be loaded as a TF1-Hub"),
+        (
+            (200, tar_of({"saved_model.pb": b"nonsense", "variables/variables.index": b""})),
+            "cannot be loaded as a TF1-Hub",
+        ),
         (cut_short, "cut short: 500 of 100,000 bytes arrived"),
         (too_large, "larger than 512 MiB"),
     ],

@@ -6,8 +6,10 @@ from edgeretrain.spec import GRID, ModelSpec, TrainSpec, parse_res, parse_width
 
 @pytest.mark.parametrize(
     ("text", "width"),
-    [("050", "050"), ("50", "050"), ("0.5", "050"), (".5", "050"), ("025", "025"), ("0.25", "025"), ("75", "075")]
-    + [("1.0", "100"), ("1", "100"), ("100", "100"), (" 100 ", "100")],
+    [
+        *(("050", "050"), ("50", "050"), ("0.5", "050"), (".5", "050"), ("025", "025"), ("0.25", "025"), ("75", "075")),
+        *(("1.0", "100"), ("1", "100"), ("100", "100"), (" 100 ", "100")),
+    ],
 )
 def test_width_is_accepted_in_all_common_spellings(text, width):
     assert parse_width(text) == width

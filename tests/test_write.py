@@ -69,7 +69,9 @@ def test_input_types_of_one_network_give_the_same_answer(backbone):
 
 def test_float_network_and_integer_networks_agree(backbone):
     pixels, head = picture(), random_head(256)
-    real = answer(load_interpreter(write_model(backbone, head, scheme="float32")), (pixels.astype(np.float32) - 128) / 128)
+    real = answer(
+        load_interpreter(write_model(backbone, head, scheme="float32")), (pixels.astype(np.float32) - 128) / 128
+    )
     int8 = answer(load_interpreter(write_model(backbone, head)), pixels) / 256
     assert np.abs(real - int8).max() < 0.1
 

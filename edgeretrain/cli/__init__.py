@@ -21,7 +21,7 @@ COMMANDS = {
     "inspect": "Print what a .tflite says about itself.",
     "verify": "Hold a .tflite against its own contract and golden vectors.",
     "modules": "List, show and fetch backbones.",
-    "data": "Check a folder of photos.",
+    "data": "Check a folder of photos, or render a sample one.",
     "doctor": "Versions, cores, cache, and which module sources answer.",
 }
 """Names and one-line help; here, so that `--help` imports no command."""
@@ -76,7 +76,8 @@ def console_of(ctx: click.Context | None = None) -> Console:
         "show_default": True,
     },
     epilog="\b\nExamples:\n"
-    "  edgeretrain train --image-dir photos --width 050 --res 160\n"
+    "  edgeretrain train --width 050 --res 160\n"
+    "  edgeretrain train --image-dir photos --width 025 --res 128\n"
     "  edgeretrain predict runs/mobilenet_v1_050_160-1/mobilenet_v1_050_160.tflite photo.jpg\n"
     "  edgeretrain data check photos\n",
 )

@@ -31,7 +31,8 @@ def list_modules(as_json: bool) -> None:
     rows = [(spec.name, "yes" if is_cached(spec) else "no", hub_handle(spec)) for spec in GRID]
     print_table(("network", "cached", "--module"), rows)
     click.echo(
-        "--module also takes: starter (in the package), a TF1-Hub module folder, a .tar.gz (path or URL), a hosted quantized .tflite (path or URL)."
+        "--module also takes: starter (in the package), a TF1-Hub module folder, a .tar.gz or a hosted quantized .tflite "
+        "(paths or URLs)."
     )
 
 

@@ -13,20 +13,27 @@ from typing import Any
 import click
 
 from edgeretrain.cli import console_of, jobs_option, json_option, load_module, module_options, print_json, spec_options
-from edgeretrain.errors import UsageError
+from edgeretrain.console import Console
 from edgeretrain.spec import TrainSpec
+
+SAMPLES_PER_CLASS = 100
 
 EXAMPLES = """\b
 Examples:
+  edgeretrain train --width 050 --res 160
   edgeretrain train --image-dir photos --width 050 --res 160
   edgeretrain train --image-dir photos --module ~/modules/mobilenet_v1_025_128.tar.gz
-  edgeretrain train --image-dir photos --width 100 --res 224 --out best --json
   edgeretrain train --image_dir photos --tfhub_module MODULE --how_many_training_steps 4000
 """
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--image-dir", type=click.Path(path_type=Path), help="Folder with one sub-folder of photos per class.")
+@click.option(
+    "--image-dir",
+    type=click.Path(path_type=Path),
+    help="Folder with one sub-folder of photos per class; without it, rendered sample photos of machine parts.",
+    show_default="sample photos",
+)
 @module_options
 @click.option("--out", type=click.Path(path_type=Path), show_default="runs/<model>-<n>", help="Folder for the results.")
 @click.option("--force", is_flag=True, help="Replace results in --out.")
@@ -59,7 +66,8 @@ def train(
 
     console, stages, spec = console_of(), Stages(), TrainSpec(**options)
     if image_dir is None:
-        raise UsageError("--image-dir is missing: a folder with one sub-folder of photos per class")
+        with stages("samples"):
+            image_dir = _samples(console, jobs)
     list_photos(image_dir)  # what is wrong with the folder is said before anything is fetched
     with stages("backbone"):
         backbone = load_module(module, width, res, offline, timeout)
@@ -81,6 +89,17 @@ def train(
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.report["seconds"].items())
     console.say(f"Seconds: {seconds}")
     console.say(f"Written: {path}, labels.txt and report.json")
+
+
+def _samples(console: Console, jobs: int | None) -> Path:
+    """The rendered sample photos, made once and kept in the cache."""
+    from edgeretrain.samples import CLASSES, sample_folder
+    from edgeretrain.storage import cache_dir
+
+    with console.progress("Rendering sample photos", SAMPLES_PER_CLASS * len(CLASSES)) as advance:
+        folder = sample_folder(cache_dir(), SAMPLES_PER_CLASS, jobs=jobs, progress=advance)
+    console.say(f"Photos: rendered samples of machine parts in {folder}; use --image-dir for your own")
+    return folder
 
 
 def _since_start() -> float:

@@ -58,9 +58,10 @@ def load_backbone(
 ) -> Backbone:
     """Return the backbone that `module` names; read once, it comes from the cache afterwards.
 
-    `module`: `auto`, `starter`, a TF1-Hub module folder, a .tar.gz (path or URL), a hosted .tflite (path or URL), a tfhub.dev handle, or
-    a file written by `backbone.pack`. `width` and `res`, where given, must be the module's own. `timeout` in seconds bounds
-    each wait for the network; `retry` makes `auto` try sources that did not answer lately. Raises UsageError when they differ, EnvironmentFailure when the module cannot be had.
+    `module`: `auto`, `starter`, a TF1-Hub module folder, a .tar.gz (path or URL), a hosted .tflite (path or URL), a tfhub.dev
+    handle, or a file written by `backbone.pack`. `width` and `res`, where given, must be the module's own. `timeout` in
+    seconds bounds each wait for the network; `retry` makes `auto` try sources that did not answer lately. Raises UsageError
+    when width or res differ, EnvironmentFailure when the module cannot be had.
     """
     console = console or Console(quiet=True)
     if module in ("auto", "starter"):
@@ -77,10 +78,10 @@ def load_backbone(
         raise EnvironmentFailure(
             f"--module {module}: no such file or folder, and neither auto, starter nor a URL; see edgeretrain modules list"
         )
-    for option, wanted, found in (("width", width, backbone.spec.width), ("res", res, backbone.spec.res)):
-        if wanted is not None and wanted != found:
+    for option, wanted, own in (("width", width, backbone.spec.width), ("res", res, backbone.spec.res)):
+        if wanted is not None and wanted != own:
             raise UsageError(
-                f"--{option} {wanted} was asked for, but {module} has {option} {found}: leave out --{option}"
+                f"--{option} {wanted} was asked for, but {module} has {option} {own}: leave out --{option}"
             )
     return backbone
 
@@ -154,7 +155,9 @@ def _local(path: Path, name: str, console: Console) -> Backbone:
         return _kept(sha256(data), name, console, lambda: read_hosted(data, name))
     if name.endswith(_ARCHIVE_SUFFIXES) or data[:2] == b"\x1f\x8b":
         return _read_archive(path, name, console)
-    raise EnvironmentFailure(f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite")
+    raise EnvironmentFailure(
+        f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite"
+    )
 
 
 def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbone:

@@ -22,15 +22,17 @@ def load_starter(spec: ModelSpec) -> Backbone:
     """The starter of `spec.width` at `spec.res`. Raises EnvironmentFailure when the package's file is damaged or missing."""
     name = f"starter_{spec.width}.backbone"
     try:
-        data = files("edgeretrain").joinpath("starters", name).read_bytes()
+        data = files("edgeretrain").joinpath(f"starters/{name}").read_bytes()
     except OSError as error:
-        raise EnvironmentFailure(f"the package's own {name} cannot be read ({error}): install edgeretrain again") from None
+        raise EnvironmentFailure(
+            f"the package's own {name} cannot be read ({error}): install edgeretrain again"
+        ) from None
     return unpack(data, f"the package's own {name}").at(spec.res)
 
 
 def starter_card() -> str:
     """How the starters were made and how good they are, Markdown."""
-    return files("edgeretrain").joinpath("starters", CARD).read_text(encoding="utf-8")
+    return files("edgeretrain").joinpath(f"starters/{CARD}").read_text(encoding="utf-8")
 
 
 def read_layers(path: Path, width: str) -> Backbone:

@@ -33,7 +33,7 @@ def write_samples(
     """Write `per_class` photos (256 x 256 JPEG) of each class to `folder/<class>/<class>_<index>.jpg`.
 
     Photos are rendered by `jobs` processes (default: one per processor that may be used) into a hidden folder beside
-    `folder` that takes its name when all are there. `progress` is told how many are done, in the caller's thread.
+    `folder` that takes its name when all are there. `progress` is called with 1 as each is done, in the caller's thread.
     Raises UsageError if `folder` is in use or `per_class` is below 1, EnvironmentFailure if it cannot be written.
     """
     if per_class < 1:
@@ -113,9 +113,9 @@ def _render_folder(
             for name in CLASSES:
                 (partial / name).mkdir()
             work = write_share(partial, per_class, seed) if jobs == 1 else _in_processes(partial, per_class, seed, jobs)
-            for done, _ in enumerate(work, start=1):
+            for _ in work:
                 if progress:
-                    progress(done)
+                    progress(1)
             _publish(partial, folder, per_class)
     except OSError as error:
         reason = error.strerror or str(error)

@@ -131,7 +131,7 @@ def draw_scene(rng: np.random.Generator, class_name: str) -> Scene:
     """Draw a scene about one part of `class_name`, perhaps with more of its kind, clutter, a stranger at the edge."""
     part = _draw_part(rng, class_name)
     share = float(
-        rng.choice([rng.uniform(0.18, 0.3), rng.uniform(0.3, 0.6), rng.uniform(0.6, 0.9)], p=[0.08, 0.4, 0.52])
+        rng.choice([rng.uniform(0.18, 0.3), rng.uniform(0.3, 0.6), rng.uniform(0.6, 0.9)], p=[0.03, 0.25, 0.72])
     )
     focal_guess = 2.8
     distance = focal_guess * part[0].radius / share
@@ -149,19 +149,19 @@ def draw_scene(rng: np.random.Generator, class_name: str) -> Scene:
                 items.append(_place(rng, *things, x, y))
                 return
 
-    more = int(rng.choice([0, 1, 2, 4], p=[0.62, 0.2, 0.12, 0.06]))
+    more = int(rng.choice([0, 1, 2, 4], p=[0.7, 0.16, 0.1, 0.04]))
     alike = chance(rng, 0.5)
     for _ in range(more):
         add(part if alike else _draw_part(rng, class_name), 0.85)
-    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.5, 0.3, 0.14, 0.06]))):
+    for _ in range(int(rng.choice([0, 1, 2, 3], p=[0.58, 0.28, 0.1, 0.04]))):
         add(draw_clutter(rng), 1.1)
-    if chance(rng, 0.06):
+    if chance(rng, 0.04):
         stranger = _draw_part(rng, str(rng.choice([name for name in MAKERS if name != class_name])))
         angle = rng.uniform(0, 2 * np.pi)
         edge = max(abs(np.cos(angle)), abs(np.sin(angle)))
         x, y = view.ground(np.cos(angle) / edge * 1.03, np.sin(angle) / edge * 1.03)
         items.append(_place(rng, *stranger, x, y))
-    if chance(rng, 0.08):
+    if chance(rng, 0.06):
         items.append(_occluder(rng, target))
     ahead = view.axes[:, 2]
     around = draw_surroundings(rng, (-float(ahead[0]), -float(ahead[1]), -float(ahead[2])))
