@@ -156,7 +156,11 @@ def test_train_without_photos_uses_the_rendered_samples(command, monkeypatch, fr
         (["train", "--image-dir", "PHOTOS", "--module", "no/such"], 5, "--module no/such: no such file or folder"),
         (["train", "--image-dir", "PHOTOS", "--module", "http://127.0.0.1:9/x.tgz"], 5, "not reachable"),
         (["train", "--image-dir", "PHOTOS", *STARTER, "--out", "/dev/null/x"], 5, "cannot make the folder /dev/null/x"),
-        (["predict", "MODEL", "nowhere.jpg"], 3, "1 of 1 pictures cannot be used, the first is nowhere.jpg: no such file"),
+        (
+            ["predict", "MODEL", "nowhere.jpg"],
+            3,
+            "1 of 1 pictures cannot be used, the first is nowhere.jpg: no such file",
+        ),
         (["predict", "PHOTOS/blue/000.jpg", "PHOTOS/blue/000.jpg"], 3, "not a TFLite file: expected a .tflite image"),
         (["evaluate", "MODEL", "nowhere"], 3, "nowhere is not a folder"),
         (["inspect", "nowhere.tflite"], 3, "nowhere.tflite cannot be read: No such file or directory"),
@@ -338,9 +342,7 @@ def test_a_closed_pipe_is_no_error_message(trained):
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(photos, tmp_path):
-    processes = [
-        in_process_of_its_own("train", "--image-dir", photos, *STARTER, "-q", cwd=tmp_path) for _ in range(2)
-    ]
+    processes = [in_process_of_its_own("train", "--image-dir", photos, *STARTER, "-q", cwd=tmp_path) for _ in range(2)]
     for process in processes:
         _, err = process.communicate(timeout=120)
         assert process.returncode == 0, err

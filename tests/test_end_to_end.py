@@ -69,7 +69,9 @@ def test_files_do_not_depend_on_where_the_photos_lie(photos, tmp_path):
 def test_bad_files_can_fail_the_run(photos, tmp_path):
     folder = shutil.copytree(photos, tmp_path / "photos")
     (folder / "blue" / "bad.jpg").write_text("no picture")
-    with pytest.raises(DataError, match=r"1 files cannot be used and --on-bad fail was given, the first is blue/bad\.jpg"):
+    with pytest.raises(
+        DataError, match=r"1 files cannot be used and --on-bad fail was given, the first is blue/bad\.jpg"
+    ):
         run(folder, small(), TrainSpec(on_bad="fail"))
     report = run(folder, small(), TrainSpec()).report
     assert [item["name"] for item in report["data"]["rejected"]] == ["blue/bad.jpg"]
@@ -103,7 +105,9 @@ def test_broken_images_train_on_what_is_usable_and_nothing_is_changed(shared):
         *("truncated_60_percent.jpg", "empty.jpg", "text_named.jpg", "bomb_60000x60000.png", "one_pixel.png"),
         *("dangling_link.jpg", ".hidden.jpg", ""),  # "": the empty class folder
     }
-    used = {photo.name.split("/")[-1] for part in ("train", "validation", "test") for photo in getattr(result.dataset, part)}
+    used = {
+        photo.name.split("/")[-1] for part in ("train", "validation", "test") for photo in getattr(result.dataset, part)
+    }
     assert {"cmyk.jpg", "really_png.jpg", "really_gif.JPG", "sixteen_bit.png", "alpha.png", "lossy.webp"} <= used
     assert {path: path.lstat().st_mtime_ns for path in folder.rglob("*")} == before
 

@@ -174,7 +174,7 @@ def _layer(conv: _Convolution, values: dict[str, NDArray[Any]]) -> Layer:
     real = values[conv.weights.outputs[0].name]
     lowest = 1 if conv.weights.get_attr("narrow_range") else 0
     low, high = _range(conv.weights, values)
-    scale = np.float32((high - low) / np.float32(255 - lowest))
+    scale = np.float32((np.float64(high) - np.float64(low)) / (255 - lowest))  # as TensorFlow's converter does
     if not scale > 0:
         raise _Unexpected("a range of weights is empty")
     zero_point = int(np.clip(np.rint(lowest - low / scale), lowest, 255))  # TensorFlow's Nudge()
@@ -191,7 +191,7 @@ def _layer(conv: _Convolution, values: dict[str, NDArray[Any]]) -> Layer:
         bottom, top = _range(conv.activation, values)
         if abs(bottom) > 1e-3 * top or conv.activation.get_attr("num_bits") != 8:
             raise _Unexpected(f"an activation has the range {bottom:g} to {top:g} instead of 0 to about 6")
-    scale_out = np.float32(top / np.float32(255))
+    scale_out = np.float32(np.float64(top) / 255)
     return Layer(codes, np.array([scale]), zero_point, bias.reshape(-1), scale_out)
 
 
