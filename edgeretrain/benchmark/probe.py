@@ -85,7 +85,8 @@ def probe(path: Path, threads: int = 1, *, seed: int = 0, timeout_s: float = TIM
             answer = json.loads(line[len(MARK) :])
             if "error" in answer:
                 raise DataError(f"{path}: {answer['error']}")
-            return Probe(**{key: tuple(value) if isinstance(value, list) else value for key, value in answer.items()})
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in answer.items()}
+            return Probe(**fields)
     ended = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
     raise DataError(
         f"{path}: LiteRT crashed while it loaded or ran this file ({ended}): it is damaged, hostile, "

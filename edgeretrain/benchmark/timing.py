@@ -38,8 +38,8 @@ class Plan:
     """Consecutive counted runs of one copy; one more run before them, uncounted, refills the caches."""
     rounds: int = 20
     """The session is cut into this many stretches of time; each copy's blocks are spread evenly over them."""
-    min_runs: int = 100
-    min_seconds: float = 0.5
+    min_runs: int = 200
+    min_seconds: float = 1.0
     max_seconds: float = 20.0
     """Per model and thread count; beats `min_runs` for models so slow that these would take longer."""
     warmup_seconds: float = 3.0
@@ -47,7 +47,9 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not self.threads or min(self.threads) < 1 or max(self.threads) > 256:
-            raise UsageError(f"threads must be numbers from 1 to 256, not {', '.join(map(str, self.threads)) or 'none'}")
+            raise UsageError(
+                f"threads must be numbers from 1 to 256, not {', '.join(map(str, self.threads)) or 'none'}"
+            )
         for name in ("block_runs", "rounds", "min_runs", "min_seconds", "max_seconds"):
             if getattr(self, name) <= 0:
                 raise UsageError(f"{name} must be above 0, not {getattr(self, name)}")
