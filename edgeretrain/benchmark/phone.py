@@ -12,10 +12,10 @@ import shlex
 import statistics
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from edgeretrain.benchmark.result import Cell, Failure, Phone, PhoneTiming
+from edgeretrain.benchmark.result import Failure, Phone, PhoneTiming
 from edgeretrain.errors import EnvironmentFailure
 
 REMOTE_DIR = "/data/local/tmp/edgeretrain"
@@ -28,7 +28,7 @@ _GONE = re.compile(
 )
 
 
-class _DeviceGone(Exception):
+class _DeviceGone(Exception):  # noqa: N818 (an event, always caught here)
     """The device no longer answers; the text says what adb said."""
 
 
@@ -89,11 +89,10 @@ def measure_on_phone(
         thermal_after = None
         missing = len(models) - len({index for index, _ in found}) - len(failures)
         problem = f"the device disappeared ({gone}): {missing} of {len(models)} models were not measured"
-    timings = tuple(_timing(models[index][0], count, runs) for (index, count), runs in sorted(found.items()))
-    return Phone(
-        **phone,
+    return replace(
+        phone,
         thermal_after=thermal_after,
-        timings=timings,
+        timings=tuple(_timing(models[index][0], count, runs) for (index, count), runs in sorted(found.items())),
         failures=tuple(failures[index] for index in sorted(failures)),
         problem=problem,
     )
@@ -192,20 +191,24 @@ def _install(device: _Device, binary: str | None) -> str:
     return remote
 
 
-def _describe(device: _Device) -> dict[str, str | None]:
+def _describe(device: _Device) -> Phone:
+    """Return the device without figures."""
+
     def prop(*names: str) -> str:
         values = (device.shell("getprop", name).stdout.strip() for name in names)
         return next((value for value in values if value), "unknown")
 
     governor = device.shell("cat", "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    return {
-        "serial": device.serial,
-        "model": prop("ro.product.model"),
-        "soc": prop("ro.soc.model", "ro.board.platform"),
-        "android": prop("ro.build.version.release"),
-        "governor": governor.stdout.strip() or None if governor.returncode == 0 else None,
-        "thermal_before": _thermal(device),
-    }
+    return Phone(
+        serial=device.serial,
+        model=prop("ro.product.model"),
+        soc=prop("ro.soc.model", "ro.board.platform"),
+        android=prop("ro.build.version.release"),
+        governor=(governor.stdout.strip() or None) if governor.returncode == 0 else None,
+        thermal_before=_thermal(device),
+        thermal_after=None,
+        timings=(),
+    )
 
 
 def _thermal(device: _Device) -> str | None:
@@ -252,8 +255,3 @@ def _timing(name: str, threads: int, runs: Sequence[Run]) -> PhoneTiming:
         runs=sum(run.runs for run in runs),
         delegate=runs[-1].delegate,
     )
-
-
-def models_of(cells: Sequence[Cell]) -> list[tuple[str, Path]]:
-    """Return what `measure_on_phone` takes, for cells whose files are on this computer."""
-    return [(cell.name, Path(cell.path)) for cell in cells]

@@ -74,8 +74,8 @@ class Cell:
     """ImageNet top-1 that the makers of the backbone published: a reference, never a measurement of this model."""
     macs: int | None = None
     """Multiply-accumulates of one inference."""
-    kind: str = "int8"
-    """`int8`, or `float32` for a baseline."""
+    kind: str = "uint8"
+    """Type of the input, or what the caller named it: `float32` marks a baseline."""
 
     def timing(self, threads: int | None = None) -> Timing | None:
         """Return the timing with `threads` threads (the first one measured when None)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from edgeretrain.benchmark.result import Accuracy, Benchmark, Cell, Phone
 from edgeretrain.benchmark.timing import Timing
@@ -71,36 +72,34 @@ def phone_title(phone: Phone) -> str:
     return f"On {phone.model} ({phone.soc}, Android {phone.android}); governor {governor}; thermal status {thermal}"
 
 
+COLUMNS = (
+    *("device", "model", "kind", "width", "res", "threads", "p50_ms", "low_ms", "high_ms", "p90_ms", "p99_ms", "runs"),
+    *("aa_error", "verdict", "init_ms", "first_ms", "peak_memory_bytes", "size_bytes", "op_count", "delegated_count"),
+    *("top1", "top1_low", "top1_high", "n", "head_top1", "instrumented_top1", "agreement", "p_vs_best"),
+    "published_top1",
+)
+"""Columns of the CSV file; named as in benchmark.json."""
+
+
 def to_csv(document: Benchmark) -> str:
-    """Return one line for each model and number of threads, host and devices, with a header line."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(
-        "device model kind width res threads p50_ms low_ms high_ms p90_ms p99_ms runs aa_error verdict init_ms first_ms "
-        "peak_memory_bytes size_bytes ops delegated_ops top1 top1_low top1_high top1_n head_top1 instrumented_top1 "
-        "agreement p_vs_best published_top1".split()
-    )
+    """Return one line of `COLUMNS` for each model and number of threads, host and devices, with a header line."""
+    rows: list[dict[str, object]] = []
     for cell in document.cells:
-        a = cell.accuracy
-        tail: list[object] = (
-            [a.top1, a.low, a.high, a.n, a.head_top1, a.instrumented_top1, a.agreement, a.p_vs_best]
-            if a
-            else [None] * 8
-        )
-        for t in cell.timings:
-            probe = next((p for p in cell.probes if p.threads == t.threads), None)
-            cold: list[object] = [probe.init_ms, probe.first_ms, probe.peak_memory_bytes] if probe else [None] * 3
-            ops: list[object] = [probe.op_count, probe.delegated_count] if probe else [None] * 2
-            timing = [t.p50_ms, t.low_ms, t.high_ms, t.p90_ms, t.p99_ms, t.runs, t.aa_error, t.verdict]
-            name = [document.host.cpu, _safe(cell.name), cell.kind, cell.width, cell.res, t.threads]
-            row = [*name, *timing, *cold, cell.size_bytes, *ops, *tail, cell.published_top1]
-            writer.writerow([f"{value:.6g}" if isinstance(value, float) else value for value in row])
+        accuracy = asdict(cell.accuracy) if cell.accuracy else {}
+        intervals = {"top1_low": accuracy.pop("low", None), "top1_high": accuracy.pop("high", None)}
+        for timing in cell.timings:
+            probe = next((asdict(p) for p in cell.probes if p.threads == timing.threads), {})
+            own = {**asdict(cell), "device": document.host.cpu, "model": cell.name}
+            rows.append({**own, **accuracy, **intervals, **probe, **asdict(timing)})
     sizes = {cell.name: cell.size_bytes for cell in document.cells}
     for phone in document.phones:
-        for p in phone.timings:
-            row = [_safe(phone.model), _safe(p.name), None, None, None, p.threads, f"{p.p50_ms:.6g}"]
-            row += [None] * 4 + [p.runs, None, None, f"{p.init_ms:.6g}", f"{p.first_ms:.6g}", p.memory_bytes]
-            writer.writerow([*row, sizes.get(p.name), *[None] * 11])
+        for figures in phone.timings:
+            own = {"device": phone.model, "model": figures.name, "size_bytes": sizes.get(figures.name)}
+            rows.append({**asdict(figures), **own, "peak_memory_bytes": figures.memory_bytes})
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_csv_value(row.get(column)) for column in COLUMNS] for row in rows)
     return buffer.getvalue()
 
 
@@ -154,9 +153,12 @@ def _verdict(timing: Timing) -> str:
     return timing.verdict if timing.warm else f"{timing.verdict}, not warm"
 
 
-def _safe(text: str) -> str:
-    """Keep a spreadsheet from taking a name for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t") else text
+def _csv_value(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t"):
+        return f"'{value}"  # keeps a spreadsheet from taking a name for a formula
+    return value
 
 
 def _md(text: str) -> str:
