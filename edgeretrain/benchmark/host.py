@@ -110,6 +110,29 @@ def int8_note(host: Host) -> str:
     )
 
 
+class CpuShare:
+    """How much of the machine other processes use between construction and `of_others()`."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    @staticmethod
+    def _now() -> tuple[float, float, float]:
+        import psutil
+
+        total = psutil.cpu_times()
+        own = psutil.Process().cpu_times()
+        idle = total.idle + getattr(total, "iowait", 0.0)
+        # guest time is already inside user time
+        everything = sum(total) - getattr(total, "guest", 0.0) - getattr(total, "guest_nice", 0.0)
+        return everything, everything - idle, own.user + own.system
+
+    def of_others(self) -> float:
+        """Return the share of all cores, 0 to 1."""
+        everything, busy, own = (now - then for now, then in zip(self._now(), self._start, strict=True))
+        return min(1.0, max(0.0, (busy - own) / everything)) if everything > 0 else 0.0
+
+
 def _dot_product_elsewhere() -> tuple[str, ...] | None:
     """The same for macOS and Windows, which have no /proc/cpuinfo."""
     if platform.system() == "Darwin" and platform.machine() == "arm64":

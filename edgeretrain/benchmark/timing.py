@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeretrain.benchmark.probe import random_input
+from edgeretrain.benchmark.host import CpuShare
+from edgeretrain.benchmark.probe import one_line, random_input
 from edgeretrain.benchmark.stats import median_interval, quantile, rms, verdict
 from edgeretrain.errors import DataError, UsageError
 
@@ -121,7 +122,7 @@ def measure(
     """
     copies = [_load(path, threads, plan.seed) for path in models for _ in range(2)]
     subjects = [*copies, reference_work, reference_work]
-    usage = _CpuShare()
+    usage = CpuShare()
     start = time.perf_counter()
     collecting = gc.isenabled()
     gc.disable()  # a collection would count as somebody's inference
@@ -278,30 +279,6 @@ def _load(path: Path, threads: int, seed: int) -> Callable[[], None]:
         shape = tuple(int(n) for n in detail["shape"])
         interpreter.set_tensor(detail["index"], random_input(shape, np.dtype(detail["dtype"]).name, seed))
     except (ValueError, RuntimeError) as error:
-        from edgeretrain.benchmark.probe import one_line
-
         raise DataError(f"{path}: LiteRT refuses it: {one_line(error)}") from error
     run: Callable[[], None] = interpreter.invoke
     return run
-
-
-class _CpuShare:
-    """How much of the machine other processes use between construction and `of_others()`."""
-
-    def __init__(self) -> None:
-        self._start = self._now()
-
-    @staticmethod
-    def _now() -> tuple[float, float, float]:
-        import psutil
-
-        total = psutil.cpu_times()
-        own = psutil.Process().cpu_times()
-        idle = total.idle + getattr(total, "iowait", 0.0)
-        # guest time is already inside user time
-        everything = sum(total) - getattr(total, "guest", 0.0) - getattr(total, "guest_nice", 0.0)
-        return everything, everything - idle, own.user + own.system
-
-    def of_others(self) -> float:
-        everything, busy, own = (now - then for now, then in zip(self._now(), self._start, strict=True))
-        return min(1.0, max(0.0, (busy - own) / everything)) if everything > 0 else 0.0
