@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 Interval = tuple[float, float, float]
 """A value and the bounds of its interval: (value, low, high)."""
-CHAR = 0.58
-"""Width of an average character of the page's font, in font sizes; on the wide side, so that nothing overflows."""
 
 
 @dataclass(frozen=True)
@@ -63,38 +62,65 @@ def scale_for(
 
 
 def number(value: float) -> str:
-    """Return a tick's or figure's text: three digits at most behind what matters, no exponent in everyday ranges."""
+    """Return three significant digits, all of them shown: `0.480`, `12.0`, `1,774`."""
     if value == 0:
         return "0"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
 def percent(value: float) -> str:
-    """Return a share as `92.5 %`; whole numbers without a decimal."""
-    text = f"{100 * value:.1f}".removesuffix(".0")
-    return f"{text} %"
+    """Return a share as `92.5 %`."""
+    return f"{100 * value:.1f} %"
+
+
+def tick_text(value: float, *, as_percent: bool = False) -> str:
+    """Return the shortest text of a round value: `0.5`, `90 %`."""
+    if as_percent:
+        return f"{100 * value:.4g} %"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufffe\uffff\ud800-\udfff]")
+"""Control characters, which XML forbids, and those that reverse the text around them."""
+
+
+def clean(text: str) -> str:
+    """Return `text` with every character that could break or disguise a page replaced by a box."""
+    return _UNSAFE.sub("\ufffd", text)
 
 
 def escape(text: object) -> str:
-    """Return text that is safe in SVG and in its attributes. Characters XML forbids are shown as a box."""
-    clean = "".join(c if c in "\t\n" or (c >= " " and not 0x7F <= ord(c) < 0xA0) else "\ufffd" for c in str(text))
-    return html.escape(clean.encode("utf-8", "replace").decode(), quote=True)
+    """Return text that is safe in SVG and in its attributes."""
+    return html.escape(clean(str(text)), quote=True)
 
 
 def shorten(text: str, width: float, size: float = 12) -> str:
     """Return `text` cut in the middle so that it takes at most `width` pixels at font size `size`."""
-    fits = max(3, int(width / (size * CHAR)))
-    if len(text) <= fits:
+    text = clean(text)
+    if text_width(text, size) <= width:
         return text
-    head = (fits - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (fits - 1 - head) :]}"
+    head, tail, room = "", "", width - text_width("…", size)
+    for first, last in zip(text, reversed(text), strict=True):
+        if text_width(head + first + tail, size) > room:
+            break
+        head += first
+        if text_width(head + last + tail, size) > room:
+            break
+        tail = last + tail
+    return f"{head}…{tail}"
 
 
 def text_width(text: str, size: float = 12) -> float:
-    """Return about how many pixels `text` takes; wide scripts count double."""
-    return sum(2 if ord(c) > 0x2E80 else 1 for c in text) * size * CHAR
+    """Return about how many pixels `text` takes, by classes of characters, for a wide font (DejaVu Sans)."""
+    return size * sum(_char_width(character) for character in text)
+
+
+def _char_width(character: str) -> float:
+    if character in "iljtfrI.,:;'|!()[] ":
+        return 0.42
+    if character in "mwMW@%…—" or ord(character) > 0x2E80:
+        return 1.05
+    return 0.78 if character.isupper() or ord(character) > 0x7F else 0.65
 
 
 def label(x: float, y: float, text: str, *, anchor: str = "start", css: str = "") -> str:
@@ -112,15 +138,15 @@ def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
     return head + "".join(parts) + "</svg>"
 
 
-def frame(x: Scale, y: Scale, x_label: str, y_label: str, *, x_percent: bool = False, y_percent: bool = False) -> str:
+def frame(x: Scale, y: Scale, x_label: str, y_label: str, *, y_percent: bool = False) -> str:
     """Return grid lines, tick labels and axis titles around the area that `x` and `y` span."""
     parts = []
     for value in y.ticks(5):
         parts.append(f'<line class="grid" x1="{x.start:g}" x2="{x.end:g}" y1="{y(value):g}" y2="{y(value):g}"/>')
-        parts.append(label(x.start - 8, y(value) + 4, percent(value) if y_percent else number(value), anchor="end"))
+        parts.append(label(x.start - 8, y(value) + 4, tick_text(value, as_percent=y_percent), anchor="end"))
     last = -math.inf
     for value in x.ticks(7):
-        text = percent(value) if x_percent else number(value)
+        text = tick_text(value)
         if x(value) - last < text_width(text) + 10:
             continue
         last = x(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edgeretrain.benchmark.compare import Comparison
+from edgeretrain.benchmark.compare import Change, Comparison
 from edgeretrain.benchmark.result import Benchmark, Cell, Phone
 from edgeretrain.benchmark.tables import RIGHT, accuracy_text, latency_rows, phone_rows, phone_title
 from edgeretrain.report.axes import number, percent
@@ -92,14 +92,14 @@ def _tiles(document: Benchmark) -> list[dict[str, str]]:
     tiles = []
     if timed:
         fastest = min(timed, key=lambda cell: cell.p50_ms or 0.0)
-        tiles.append({"label": "Fastest", "value": f"{fastest.p50_ms:.3g} ms", "note": fastest.name})
+        tiles.append({"label": "Fastest", "value": f"{fastest.p50_ms:.3g} ms", "note": _short(fastest)})
         smallest = min(timed, key=lambda cell: cell.size_bytes)
-        tiles.append({"label": "Smallest", "value": f"{smallest.size_bytes / 1000:,.0f} kB", "note": smallest.name})
+        tiles.append({"label": "Smallest", "value": f"{smallest.size_bytes / 1000:,.0f} kB", "note": _short(smallest)})
     rated = [cell for cell in timed if cell.accuracy]
     if rated:
         best = max(rated, key=lambda cell: cell.accuracy.top1 if cell.accuracy else 0.0)
         if best.accuracy:
-            tiles.append({"label": "Most accurate", "value": percent(best.accuracy.top1), "note": best.name})
+            tiles.append({"label": "Most accurate", "value": percent(best.accuracy.top1), "note": _short(best)})
     if document.noise:
         worst = max(document.noise, key=lambda noise: noise.noise_rms)
         text = "same model against itself, rms"
@@ -126,7 +126,7 @@ def _scatter(document: Benchmark) -> dict[str, Any]:
         facts = [f"{timing.p50_ms:.3g} ms ({timing.low_ms:.3g} to {timing.high_ms:.3g})", f"{size:,.0f} kB"]
         points.append(
             Point(
-                name=cell.name.removeprefix("mobilenet_v1_"),
+                name=_short(cell),
                 x=(timing.p50_ms, timing.low_ms, timing.high_ms),
                 y=y,
                 group=widths.index(cell.width) if cell.width in widths else 0,
@@ -148,6 +148,7 @@ def _scatter(document: Benchmark) -> dict[str, Any]:
                 y_label="top-1" if rated else "kB",
                 groups=[f"width {width}" for width in widths] if len(widths) > 1 else (),
                 y_percent=rated,
+                up=rated,
                 title=f"{what} against latency",
             )
         ),
@@ -155,11 +156,11 @@ def _scatter(document: Benchmark) -> dict[str, Any]:
 
 
 def _heat_maps(cells: tuple[Cell, ...]) -> list[tuple[str, Markup]]:
-    """Return the maps over widths and resolutions; none unless at least two of each were measured."""
+    """Return the maps over widths and resolutions; none unless two of each were measured and half of the cells."""
     grid = {(cell.width, cell.res): cell for cell in reversed(cells) if cell.width and cell.kind != "float32"}
     widths = [width for width in WIDTHS if any(key[0] == width for key in grid)]
     resolutions = [res for res in RESOLUTIONS if any(key[1] == res for key in grid)]
-    if len(widths) < 2 or len(resolutions) < 2:
+    if len(widths) < 2 or len(resolutions) < 2 or 2 * len(grid) < len(widths) * len(resolutions):
         return []
 
     def chart(name: str, value: Callable[[Cell], float | None], show: Callable[[float], str]) -> tuple[str, Markup]:
@@ -200,9 +201,14 @@ def _accuracy(cells: tuple[Cell, ...]) -> tuple[list[str], list[list[str]]]:
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
+    """Return one row for each model, one column for each kind of change."""
+    cells = list(dict.fromkeys(change.cell for change in comparison.changes))
+    kinds = list(dict.fromkeys(change.what for change in comparison.changes))
+    found = {(change.cell, change.what): _change(change) for change in comparison.changes}
     return {
         "worse": [change.text for change in comparison.worse],
-        "rows": [[f"{change.cell}, {change.what}", change.text.partition(": ")[2]] for change in comparison.changes],
+        "headers": ["model", *kinds],
+        "rows": [[cell, *(found.get((cell, kind), "-") for kind in kinds)] for cell in cells],
         "notes": comparison.notes,
     }
 
@@ -241,6 +247,21 @@ def _method(document: Benchmark) -> list[tuple[str, str]]:
     pairs.append(("Seed", str(document.plan.seed)))
     pairs.append(("Versions", ", ".join(f"{name} {version}" for name, version in document.versions.items())))
     return pairs
+
+
+def _change(change: Change) -> str:
+    if change.unit == "share":
+        return f"{100 * (change.new - change.old):+.1f} ({100 * change.low:+.1f} to {100 * change.high:+.1f}) points"
+    text = f"{100 * (change.new / change.old - 1):+.1f} %"
+    return (
+        text
+        if change.low == change.high
+        else f"{text} ({100 * change.low - 100:+.1f} to {100 * change.high - 100:+.1f})"
+    )
+
+
+def _short(cell: Cell) -> str:
+    return cell.name.removeprefix("mobilenet_v1_")
 
 
 def _top1(cell: Cell) -> float:

@@ -34,7 +34,7 @@ class Point:
     group: int = 0
     """Colour, 0 to 3."""
     front: bool = False
-    """On the Pareto front: filled, labelled, joined by a line."""
+    """On the Pareto front: filled and labelled."""
     note: str = ""
     """More for the tooltip."""
 
@@ -56,10 +56,14 @@ def scatter(
     y_label: str,
     groups: Sequence[str] = (),
     y_percent: bool = False,
+    up: bool = True,
     title: str = "Scatter plot",
 ) -> str:
-    """Return points with error bars and the front's line; x is logarithmic when it spans more than a factor of 8."""
-    width, height = 860.0, 440.0
+    """Return points with error bars; x is logarithmic when it spans more than a factor of 8.
+
+    A line joins those points of the front that are best in x and y alone; `up` says that a larger y is better.
+    """
+    width, height = 1032.0, 460.0
     xs = [value for point in points for value in point.x]
     ys = [value for point in points for value in point.y]
     log = bool(xs) and min(xs) > 0 and max(xs) / min(xs) > 8
@@ -67,8 +71,9 @@ def scatter(
     y = scale_for(ys, height - 56, 44, margin=0.08)
     parts = [frame(x, y, x_label + (" (logarithmic)" if log else ""), y_label, y_percent=y_percent)]
     front = sorted((p for p in points if p.front), key=lambda p: p.x[0])
-    if len(front) > 1:
-        path = " ".join(f"{'L' if i else 'M'}{x(p.x[0]):g},{y(p.y[0]):g}" for i, p in enumerate(front))
+    line = [p for i, p in enumerate(front) if all((p.y[0] > q.y[0]) == up and p.y[0] != q.y[0] for q in front[:i])]
+    if len(line) > 1:
+        path = " ".join(f"{'L' if i else 'M'}{x(p.x[0]):g},{y(p.y[0]):g}" for i, p in enumerate(line))
         parts.append(f'<path class="front" d="{path}"/>')
     for p in points:
         cx, cy = x(p.x[0]), y(p.y[0])
@@ -93,7 +98,7 @@ def heat_map(
     title: str = "Heat map",
 ) -> str:
     """Return a grid of labelled cells, darker for larger values; None is a dash."""
-    cell, high, left, top = 76.0, 44.0, 66.0, 52.0
+    cell, high, left, top = 64.0, 40.0, 52.0, 52.0
     present = [v for row in values for v in row if v is not None]
     low, top_value = (min(present), max(present)) if present else (0.0, 1.0)
     # latencies and sizes span factors, so equal ratios get equal steps of colour

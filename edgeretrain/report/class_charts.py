@@ -40,7 +40,7 @@ def confusion_matrix(
                 f'fill-opacity="{0.06 + 0.54 * share if r == c else 0.12 + 0.6 * share:.2f}"/>'
             )
             if numbers:
-                parts.append(label(x + cell / 2, y + cell / 2 + 4, str(value), anchor="middle"))
+                parts.append(label(x + cell / 2, y + cell / 2 + 4, str(value), anchor="middle", css="strong"))
             parts.append("</g>")
     side = cell * count
     parts.append(f'<rect class="outline" x="{left:g}" y="{top:g}" width="{side:g}" height="{side:g}"/>')
