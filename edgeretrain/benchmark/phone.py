@@ -22,6 +22,8 @@ REMOTE_DIR = "/data/local/tmp/edgeretrain"
 """Where models are put on the device; removed afterwards."""
 REMOTE_BINARY = "/data/local/tmp/benchmark_model"
 """Where benchmark_model is expected on the device unless one is given; the place its own manual names."""
+ROUNDS = 3
+"""Every model is run this often, in random order."""
 _RUN_TIMEOUT_S = 180.0
 _GONE = re.compile(
     r"device .*not found|no devices|device offline|device still authorizing|error: closed", re.IGNORECASE
@@ -51,7 +53,7 @@ def measure_on_phone(
     serial: str | None = None,
     binary: str | None = None,
     threads: Sequence[int] = (1,),
-    rounds: int = 3,
+    rounds: int = ROUNDS,
     seed: int = 0,
     adb: str = "adb",
     progress: Callable[[int], None] = lambda runs: None,

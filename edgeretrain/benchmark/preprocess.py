@@ -40,7 +40,7 @@ def measure_preprocessing(
     source: str,
     *,
     decode: Callable[[bytes], Image] = decode_photo,
-    resize: Callable[[Image, int], Image] = resize_photo,
+    resize: Callable[[Image, int], object] = resize_photo,
 ) -> list[Preprocessing]:
     """Decode and resize each photo (the bytes of a file) several times to every resolution; return the figures."""
     decoded_ms: list[float] = []
