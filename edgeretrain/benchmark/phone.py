@@ -159,8 +159,12 @@ class _Device:
     def call(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run an adb command. Raises _DeviceGone when the device does not answer any more."""
         done = self._call(*arguments, timeout_s=timeout_s)
-        if done.returncode != 0 and (_GONE.search(done.stderr) or self._call("get-state").stdout.strip() != "device"):
-            raise _DeviceGone(_said(done) or "no answer")
+        if done.returncode != 0:
+            if _GONE.search(done.stderr):
+                raise _DeviceGone(_said(done))
+            state = self._call("get-state")  # a run cut short says nothing itself
+            if state.stdout.strip() != "device":
+                raise _DeviceGone(_said(state) or "no answer")
         return done
 
     def shell(self, *words: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:

@@ -76,10 +76,11 @@ def generated_photo(seed: int = 0) -> bytes:
     rng = np.random.default_rng(seed)
     width, height = PHOTO_SIZE
     total = np.zeros((height, width, 3), np.float32)
-    for scale in (4, 16, 64, 256):
+    scales = (2, 8, 32, 128)
+    for scale in scales:
         coarse = rng.integers(0, 256, (max(2, height // scale), max(2, width // scale), 3), np.uint8)
         fine = Image.fromarray(coarse).resize(PHOTO_SIZE, Image.Resampling.BILINEAR)
-        total += np.asarray(fine, np.float32) * (scale / 340)
+        total += np.asarray(fine, np.float32) * (scale**0.5 / sum(s**0.5 for s in scales))
     buffer = io.BytesIO()
     Image.fromarray(total.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()

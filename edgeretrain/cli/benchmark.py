@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -237,8 +237,9 @@ def _print(document: Benchmark, comparison: Comparison | None, as_json: bool, co
                 click.echo(line)
             click.echo(document.note)
         for phone in document.phones:
+            click.echo(phone_title(phone))
             headers, rows = phone_rows(phone)
-            print_table(headers, rows, title=phone_title(phone), right=(1, 2, 3, 4, 5, 6))
+            print_table(headers, rows, right=(1, 2, 3, 4, 5, 6))
         if document.choice:
             click.echo(document.choice.reason)
         if comparison:

@@ -130,10 +130,10 @@ def label(x: float, y: float, text: str, *, anchor: str = "start", css: str = ""
 
 
 def svg(width: float, height: float, title: str, parts: Sequence[str]) -> str:
-    """Return a whole <svg> that shrinks with the page but does not grow beyond its size."""
+    """Return a whole <svg> that shrinks with the page while its text stays readable, and does not grow."""
     head = (
         f'<svg viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(title)}" '
-        f'style="width:100%;max-width:{width:g}px" xmlns="http://www.w3.org/2000/svg">'
+        f'style="width:100%;max-width:{width:g}px;min-width:{0.62 * width:.0f}px" xmlns="http://www.w3.org/2000/svg">'
     )
     return head + "".join(parts) + "</svg>"
 

@@ -119,9 +119,9 @@ def heat_map(
                 continue
             shade = _shade(value, low, top_value, log)
             box = f'x="{x + 1:g}" y="{y + 1:g}" rx="3" width="{cell - 2}" height="{high - 2}"'
-            text = label(x + cell / 2, y + high / 2 + 4, show(value), anchor="middle", css="strong")
+            figure = label(x + cell / 2, y + high / 2 + 4, show(value), anchor="middle", css="strong")
             parts.append(f"<g><title>{escape(name)}: {escape(show(value))}</title>")
-            parts.append(f'<rect class="heat" {box} fill-opacity="{shade:.2f}"/>{text}</g>')
+            parts.append(f'<rect class="heat" {box} fill-opacity="{shade:.2f}"/>{figure}</g>')
     return svg(left + cell * len(columns) + 4, top + high * len(rows) + 4, title, parts)
 
 
