@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from edgeretrain.benchmark.compare import compare
+from edgeretrain.benchmark.timing import summarize
 from tests.benchmarks import HOST, answers, cell, document
 
 
@@ -30,6 +31,18 @@ def test_compare_does_not_fire_when_the_noise_floor_explains_it():
     old, new = cell(p50_ms=2.0), cell(p50_ms=2.2)
     assert compare(document(old), document(new)).worse
     assert not compare(document(old, noise_rms=0.03), document(new, noise_rms=0.03)).worse
+
+
+def test_compare_does_not_fire_when_other_work_interrupted_most_runs():
+    calm = cell(p50_ms=2.0, noise=0.01)
+    blocks = calm.timings[0].blocks
+    busy = [
+        replace(block, runs_ms=block.runs_ms if n % 4 == 0 else tuple(2 * ms for ms in block.runs_ms))
+        for n, block in enumerate(blocks)
+    ]
+    disturbed = replace(calm, timings=(summarize(busy, threads=1),))
+    assert disturbed.p50_ms > 3.9
+    assert not compare(document(calm), document(disturbed)).worse
 
 
 def test_compare_does_not_fire_when_the_whole_machine_was_slower():

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 from edgeretrain.benchmark.decision import SIGNIFICANT
 from edgeretrain.benchmark.result import Benchmark, Cell, Noise, paired_p
-from edgeretrain.benchmark.stats import Z95, ratio_interval
+from edgeretrain.benchmark.stats import Z95, quantile, ratio_interval
 from edgeretrain.benchmark.timing import Timing
+
+FASTEST = 0.1
+"""Share of the runs that other work on the machine leaves alone, unless it takes all cores all the time."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,12 @@ def compare(
 
     A latency is worse when the whole interval of new / old lies above 1 + `fail_if_slower`. The interval is that of the
     bootstrap, widened by both noise floors and, when the new run's reference work was slower too, by as much: then
-    the machine was slower. A size is exact: worse when it grew by more than `fail_if_larger`. Accuracy is worse when it
-    fell by more than `fail_if_less_accurate` (a share of the photos) and McNemar's exact test on the same photos, or
-    without them the interval of the difference, excludes chance. Latencies of different computers are never compared.
+    the machine was slower. The fastest tenth of the runs must have become slower by as much: other work on the machine
+    interrupts some runs, a slower model has no fast ones.
+
+    A size is exact: worse when it grew by more than `fail_if_larger`. Accuracy is worse when it fell by more than
+    `fail_if_less_accurate` (a share of the photos) and McNemar's exact test on the same photos, or without them the
+    interval of the difference, excludes chance. Latencies of different computers are never compared.
     """
     notes: list[str] = []
     same_host = (old.host.cpu, old.host.threads) == (new.host.cpu, new.host.threads)
@@ -99,7 +105,9 @@ def _latencies(old: Cell, new: Cell, old_run: Benchmark, new_run: Benchmark, lim
             f"{new.name}, {threads}: p50 {before.p50_ms:.3g} -> {after.p50_ms:.3g} ms, {ratio - 1:+.1%} "
             f"(95 %: {low - 1:+.1%} to {high - 1:+.1%}, limit {limit:+.0%})"
         )
-        worse = low > 1 + limit
+        fastest = quantile(after.samples_ms(), FASTEST) / quantile(before.samples_ms(), FASTEST)
+        surely = fastest / math.exp(noise) / max(1.0, slower_machine)
+        worse = min(low, surely) > 1 + limit
         changes.append(
             Change(new.name, f"latency, {threads}", before.p50_ms, after.p50_ms, "ms", low, high, worse, text)
         )
