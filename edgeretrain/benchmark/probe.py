@@ -71,7 +71,7 @@ def probe(path: Path, threads: int = 1, *, seed: int = 0, timeout_s: float = TIM
     if head[4:8] != b"TFL3":
         raise DataError(f"{path}: expected a TFLite model, found {_kind(head)}")
     # the parent's own search path, so that the child imports the same packages and never one from the current folder
-    search = os.pathsep.join(entry for entry in sys.path if entry)
+    search = os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if entry)
     command = [sys.executable, "-c", _CHILD, search, str(path.resolve()), str(threads), str(seed)]
     try:
         done = subprocess.run(
