@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,9 @@ from edgeretrain.embed import embed_photos
 from edgeretrain.errors import DataError
 from edgeretrain.images import load_pixels
 from edgeretrain.parallel import ordered_map
+from edgeretrain.stats import wilson
 
 Labels = NDArray[np.int64]
-
-
-def wilson_interval(correct: int, count: int, z: float = 1.959964) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927, JASA 22:209); (0, 1) for no observations."""
-    if count == 0:
-        return 0.0, 1.0
-    p = correct / count
-    centre = p + z * z / (2 * count)
-    spread = z * sqrt(p * (1 - p) / count + z * z / (4 * count * count))
-    total = 1 + z * z / count
-    return max(0.0, (centre - spread) / total), min(1.0, (centre + spread) / total)
 
 
 @dataclass(frozen=True)
@@ -62,7 +51,7 @@ class Evaluation:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % Wilson interval of `top1`."""
-        return wilson_interval(self.correct, self.n)
+        return wilson(self.correct, self.n)
 
     @property
     def confusion(self) -> NDArray[np.int64]:

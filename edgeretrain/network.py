@@ -144,8 +144,8 @@ def build_network(backbone: Backbone, head: Head | None) -> Any:
     layers = list(backbone.layers) + ([head.layer] if head is not None else [])
     wrapped = [w for w in model.layers if hasattr(w, "layer") and hasattr(w.layer, "bias")]
     for wrapper, layer in zip(wrapped, layers, strict=True):
-        codes, scale, _ = layer.per_channel  # so that fake quantization finds the very codes that are written
-        _kernel_variable(wrapper).assign((codes * scale).reshape(_kernel_variable(wrapper).shape))
+        codes, steps, _ = layer.per_channel  # so that fake quantization finds the very codes that are written
+        _kernel_variable(wrapper).assign((codes * steps).reshape(_kernel_variable(wrapper).shape))
         wrapper.layer.bias.assign(layer.bias)
     return model
 

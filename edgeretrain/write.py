@@ -93,7 +93,7 @@ class _Chain:
         return Tensor(name, shape, self.scheme, None, np.array([scale], np.float32), zero_point)
 
     def start(self, name: str, shape: tuple[int, ...], io_type: str, scale: float, zero_point: int) -> None:
-        inner = self.activation(name, shape, scale, zero_point)
+        inner = self.activation(name if io_type == self.scheme else "pixels", shape, scale, zero_point)
         if io_type == self.scheme:
             self.last = inner
         elif io_type == "float32":

@@ -3,7 +3,8 @@ import pytest
 
 from edgeretrain.artifact import load_model
 from edgeretrain.errors import DataError
-from edgeretrain.evaluate import Evaluation, agreement, evaluate_folder, predict_photos, wilson_interval
+from edgeretrain.evaluate import Evaluation, agreement, evaluate_folder, predict_photos
+from edgeretrain.stats import wilson
 from tests.conftest import write_photos
 
 
@@ -13,11 +14,11 @@ from tests.conftest import write_photos
     [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
 )
 def test_wilson_interval_is_the_published_one(correct, count, low, high):
-    assert wilson_interval(correct, count) == pytest.approx((low, high), abs=5e-5)
+    assert wilson(correct, count) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_wilson_interval_of_nothing_says_nothing():
-    assert wilson_interval(0, 0) == (0, 1)
+    assert wilson(0, 0) == (0, 1)
 
 
 def test_figures_follow_from_the_answers():

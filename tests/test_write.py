@@ -3,6 +3,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from edgeretrain.backbone import quantize_per_channel
+from edgeretrain.benchmark.probe import remaining_ops
 from edgeretrain.images import load_pixels
 from edgeretrain.modules.hosted import read_hosted
 from edgeretrain.runtime import load_interpreter
@@ -97,15 +98,16 @@ def test_operators_have_the_oldest_versions_that_do_the_job(backbone):
     }
 
 
-def test_xnnpack_takes_all_but_the_integer_softmax(backbone):
-    """XNNPACK has no integer softmax: it and the change of type behind it run with the builtin kernels."""
+def test_xnnpack_takes_everything_but_the_integer_softmax_and_changes_of_type(backbone):
+    """XNNPACK has no integer softmax and no uint8 to int8; the 30 operators in between are one piece."""
     interpreter = load_interpreter(write_model(backbone, random_head(256)))
     operators = interpreter._get_ops_details()
     names = {d["index"]: d["name"] for d in interpreter.get_tensor_details()}
-    delegated = [op for op in operators if op["op_name"] == "DELEGATE"]
-    assert len(delegated) == 1
-    assert [names[i] for i in delegated[0]["outputs"]] == ["logits_flat"]
-    assert names[delegated[0]["inputs"][0]] == "image"
+    (delegated,) = [op for op in operators if op["op_name"] == "DELEGATE"]
+    assert [names[i] for i in delegated["outputs"]] == ["logits_flat"]
+    assert names[delegated["inputs"][0]] == "pixels"
+    assert remaining_ops(interpreter) == (33, ("QUANTIZE", "SOFTMAX", "QUANTIZE"))
+    assert remaining_ops(load_interpreter(write_model(backbone, None, io_type="int8"))) == (28, ())
 
 
 def test_writing_is_deterministic(backbone):

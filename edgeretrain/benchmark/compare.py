@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from edgeretrain.benchmark.decision import SIGNIFICANT
 from edgeretrain.benchmark.result import Benchmark, Cell, Noise, paired_p
-from edgeretrain.benchmark.stats import Z95, quantile, ratio_interval
 from edgeretrain.benchmark.timing import Timing
+from edgeretrain.stats import Z95, quantile, ratio_interval
 
 FASTEST = 0.1
 """Share of the runs that other work on the machine leaves alone, unless it takes all cores all the time."""

@@ -167,14 +167,10 @@ def versions() -> dict[str, str]:
     """Return the versions of what takes part in a measurement, by name."""
     import hashlib
     import ssl
-    from importlib.metadata import PackageNotFoundError, version
 
-    from edgeretrain import __version__
+    from edgeretrain.artifact import versions as of_packages
 
-    found = {"edgeretrain": __version__, "python": platform.python_version()}
-    for name in ("ai-edge-litert", "numpy", "Pillow"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
+    found = {**of_packages(), "python": platform.python_version()}
     # reference_work's speed depends on it
     found["sha256"] = ssl.OPENSSL_VERSION if "openssl" in type(hashlib.sha256()).__module__ else hashlib.__name__
     return found

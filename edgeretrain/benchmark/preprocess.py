@@ -5,44 +5,20 @@ from __future__ import annotations
 import io
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from edgeretrain.benchmark.result import Preprocessing
-from edgeretrain.benchmark.stats import quantile
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
+from edgeretrain.stats import quantile
 
 PHOTO_SIZE = (1280, 960)
 """Width and height in pixels of the generated photo: what a phone's camera preview delivers, about."""
 REPEATS = 3
 
 
-def decode_photo(data: bytes) -> Image:
-    """Return the decoded photo, RGB, upright."""
-    from PIL import Image, ImageOps
-
-    with Image.open(io.BytesIO(data)) as image:
-        return ImageOps.exif_transpose(image).convert("RGB")
-
-
-def resize_photo(image: Image, res: int) -> Image:
-    """Return the photo as `res` x `res` pixels, bilinear."""
-    from PIL import Image
-
-    return image.resize((res, res), Image.Resampling.BILINEAR)
-
-
-def measure_preprocessing(
-    photos: Sequence[bytes],
-    resolutions: Sequence[int],
-    source: str,
-    *,
-    decode: Callable[[bytes], Image] = decode_photo,
-    resize: Callable[[Image, int], object] = resize_photo,
-) -> list[Preprocessing]:
+def measure_preprocessing(photos: Sequence[bytes], resolutions: Sequence[int], source: str) -> list[Preprocessing]:
     """Decode and resize each photo (the bytes of a file) several times to every resolution; return the figures."""
+    from edgeretrain.images import decode, resize
+
     decoded_ms: list[float] = []
     resized_ms: dict[int, list[float]] = {res: [] for res in resolutions}
     clock = time.perf_counter_ns

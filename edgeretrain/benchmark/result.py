@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from edgeretrain.benchmark.host import Host, HostState
 from edgeretrain.benchmark.probe import Probe
-from edgeretrain.benchmark.stats import mcnemar, wilson
 from edgeretrain.benchmark.timing import Plan, Timing
 from edgeretrain.errors import DataError
+from edgeretrain.stats import mcnemar, wilson
 
 SCHEMA = "edgeretrain.benchmark/1"
 """Name and version. Added fields keep the version; a field that goes or changes its meaning makes a new one."""

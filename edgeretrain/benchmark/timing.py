@@ -20,8 +20,8 @@ from typing import Any
 
 from edgeretrain.benchmark.host import CpuShare
 from edgeretrain.benchmark.probe import one_line, random_input
-from edgeretrain.benchmark.stats import median_interval, quantile, rms, verdict
 from edgeretrain.errors import DataError, UsageError
+from edgeretrain.stats import median_interval, quantile, rms, verdict
 
 WARM_WINDOWS = 2
 """A copy is warm when this many windows in a row bring no new best."""

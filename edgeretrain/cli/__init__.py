@@ -16,6 +16,7 @@ from edgeretrain.spec import TrainSpec
 
 COMMANDS = {
     "train": "Photos in, a checked integer-only .tflite out.",
+    "benchmark": "Latency, size and accuracy over the grid, or of any .tflite files.",
     "evaluate": "Accuracy of a .tflite on a folder of photos.",
     "predict": "Classify photos with a .tflite.",
     "inspect": "Print what a .tflite says about itself.",

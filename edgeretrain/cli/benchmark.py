@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeretrain.benchmark.timing import Plan
-from edgeretrain.console import Console, native_log, print_table
+from edgeretrain.console import Console, print_table
 from edgeretrain.errors import DataError, EnvironmentFailure, QualityError, UsageError
 
 if TYPE_CHECKING:
     from edgeretrain.benchmark.compare import Comparison
     from edgeretrain.benchmark.result import Benchmark, Phone, Preprocessing
     from edgeretrain.benchmark.run import Subject
+    from edgeretrain.spec import ModelSpec
 
 MOST_PHOTOS = 20
 """Photos whose decoding is timed."""
@@ -44,15 +45,32 @@ def parse_numbers(text: str) -> tuple[int, ...]:
 @click.command(
     context_settings={"show_default": True, "max_content_width": 120},
     epilog="\b\nExamples:\n"
-    "  edgeretrain benchmark model.tflite\n"
+    "  edgeretrain benchmark\n"
+    "  edgeretrain benchmark --image-dir photos --widths 025,050 --max-ms 2\n"
     "  edgeretrain benchmark old.tflite new.tflite --threads 1,2 --out results\n"
-    "  edgeretrain benchmark model.tflite --compare results/benchmark.json --fail-if-slower 5%\n"
-    "  edgeretrain benchmark *.tflite --device adb --benchmark-binary ./benchmark_model\n",
+    "  edgeretrain benchmark model.tflite --compare results/benchmark.json --fail-if-slower 5%\n",
 )
 @click.argument("models", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--widths", help="Of the grid: 025,050,075,100 or some of them.", show_default="all")
 @click.option("--resolutions", help="Of the grid: 128,160,192,224 or some of them.", show_default="all")
-@click.option("--image-dir", type=click.Path(path_type=Path), help="Photos: times their decoding and resizing.")
+@click.option(
+    "--image-dir",
+    type=click.Path(path_type=Path),
+    help="Photos: every cell is retrained on them and its accuracy measured; with MODELS, their decoding is timed.",
+)
+@click.option(
+    "--module",
+    "modules",
+    multiple=True,
+    default=("auto",),
+    help="Backbones of the grid, as for train, or a folder of modules; may be given more than once.",
+)
+@click.option("--offline", is_flag=True, help="Never touch the network.")
+@click.option("--instrumented", is_flag=True, help="Evaluate each cell's fake-quant network (TensorFlow) too.")
+@click.option("--float-baseline", is_flag=True, help="Measure each cell's float32 file too.")
+@click.option("--scheme", type=click.Choice(["int8", "uint8"]), default="int8", help="How the cells compute.")
+@click.option("--split-seed", type=click.IntRange(0), default=0, help="Another number draws another split.")
+@click.option("--jobs", type=click.IntRange(1, 256), show_default="all cores", help="Processes that build cells.")
 @click.option(
     "--threads", type=parse_numbers, metavar="N,N,...", default="1", help="Numbers of threads, 1,2,4 for example."
 )
@@ -82,6 +100,13 @@ def benchmark(
     widths: str | None,
     resolutions: str | None,
     image_dir: Path | None,
+    modules: tuple[str, ...],
+    offline: bool,
+    instrumented: bool,
+    float_baseline: bool,
+    scheme: str,
+    split_seed: int,
+    jobs: int | None,
     threads: tuple[int, ...],
     min_runs: int,
     min_seconds: float,
@@ -99,8 +124,9 @@ def benchmark(
     device: str | None,
     benchmark_binary: str | None,
 ) -> None:
-    """Time MODELS (.tflite files of any origin) side by side and say how sure the figures are.
+    """Time the grid, or MODELS (.tflite files of any origin), side by side and say how sure the figures are.
 
+    Without MODELS every cell of the grid is written from its backbone, with --image-dir also retrained and evaluated.
     Prints a table; writes benchmark.json, .csv, .md and one offline .html file to --out. A file that cannot be measured
     is named, the others still are (exit 3). Exit 4: --compare found something worse, or no model meets the limits.
     """
@@ -108,11 +134,9 @@ def benchmark(
     serial = _serial(device)
     if benchmark_binary and device is None:
         raise UsageError("--benchmark-binary is for a phone: add --device adb")
-    if not models:
-        _check_grid(widths, resolutions)
-        raise UsageError("the grid comes with the next change: give the .tflite files to measure")
-    if widths or resolutions:
-        raise UsageError("--widths and --resolutions restrict the grid: leave them out, or give no files")
+    if models and (widths or resolutions or instrumented or float_baseline):
+        raise UsageError("--widths, --resolutions, --instrumented and --float-baseline are for the grid: give no files")
+    specs = [] if models else _cells(widths, resolutions)
 
     from dataclasses import replace
 
@@ -127,6 +151,23 @@ def benchmark(
     earlier = read(old) if old else None
     photos = _photos(image_dir)
     folder = output_folder(out, "benchmark", force=force)
+    if not models:
+        from edgeretrain.grid import build_grid, find_backbones
+        from edgeretrain.spec import TrainSpec
+
+        backbones = find_backbones(specs, modules, offline=offline, console=console)
+        with console.progress("Building cells", len(specs)) as advance:
+            subjects = build_grid(
+                backbones,
+                image_dir,
+                TrainSpec(scheme=scheme, split_seed=split_seed),
+                folder / "models",
+                instrumented=instrumented,
+                float_baseline=float_baseline,
+                jobs=jobs,
+                console=console,
+                advance=advance,
+            )
 
     def preprocess(sizes: list[int]) -> list[Preprocessing]:
         from edgeretrain.benchmark.preprocess import generated_photo, measure_preprocessing
@@ -134,7 +175,7 @@ def benchmark(
         source = str(image_dir) if image_dir else "generated"
         return measure_preprocessing(photos or [generated_photo(seed)], sizes, source)
 
-    with native_log(), console.progress("Measuring", steps(len(subjects), plan)) as advance:
+    with console.progress("Measuring", steps(len(subjects), plan)) as advance:
         document = run_benchmark(subjects, plan, command=_command(), preprocessing=preprocess, advance=advance)
     if device is not None and document.cells:
         document = replace(document, phones=(_on_phone(document, subjects, plan, serial, benchmark_binary, console),))
@@ -158,14 +199,15 @@ def _serial(device: str | None) -> str | None:
     return serial
 
 
-def _check_grid(widths: str | None, resolutions: str | None) -> None:
-    """Raise UsageError for a width or resolution that the grid does not have."""
+def _cells(widths: str | None, resolutions: str | None) -> list[ModelSpec]:
+    """The cells of the grid that are asked for. Raises UsageError for a width or resolution that the grid does not have."""
+    from edgeretrain.grid import parse_cells
     from edgeretrain.spec import parse_res, parse_width
 
-    for text in widths.split(",") if widths else ():
-        parse_width(text)
-    for text in resolutions.split(",") if resolutions else ():
-        parse_res(text)
+    return parse_cells(
+        [parse_width(text) for text in widths.split(",")] if widths else [],
+        [parse_res(text) for text in resolutions.split(",")] if resolutions else [],
+    )
 
 
 def _photos(folder: Path | None) -> list[bytes]:
@@ -174,14 +216,14 @@ def _photos(folder: Path | None) -> list[bytes]:
         return []
     if not folder.is_dir():
         raise DataError(f"--image-dir: expected a folder of photos, found no folder {folder}")
-    from edgeretrain.benchmark.preprocess import decode_photo
+    from edgeretrain.images import decode, read_picture
 
     found: list[bytes] = []
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            data = path.read_bytes()
-            decode_photo(data)
-        except (OSError, ValueError, SyntaxError):  # what Pillow raises for files that are no pictures
+            data = read_picture(path)
+            decode(data)
+        except DataError:
             continue
         found.append(data)
         if len(found) == MOST_PHOTOS:

@@ -62,7 +62,9 @@ def train(
     """
     from edgeretrain.dataset import list_photos
     from edgeretrain.pipeline import Stages, run, save
-    from edgeretrain.storage import output_folder
+    from edgeretrain.report.html import render_training
+    from edgeretrain.report.training_data import page_values
+    from edgeretrain.storage import output_folder, write_file
 
     console, stages, spec = console_of(), Stages(), TrainSpec(**options)
     if image_dir is None:
@@ -77,6 +79,7 @@ def train(
         result.report["command"] = shlex.join(["edgeretrain", *sys.argv[1:]])
         result.report["seconds"] = {**stages.seconds, "total": _since_start()}
         path = save(result, folder)
+        write_file(folder / "report.html", render_training(page_values(result.report, image_dir)))
         _keep_log(console.log, folder / "log.txt")
     except BaseException:
         with contextlib.suppress(OSError):
@@ -88,7 +91,7 @@ def train(
         _show(result.report)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.report["seconds"].items())
     console.say(f"Seconds: {seconds}")
-    console.say(f"Written: {path}, labels.txt and report.json")
+    console.say(f"Written: {path}, labels.txt, report.json and {folder / 'report.html'}")
 
 
 def _samples(console: Console, jobs: int | None) -> Path:

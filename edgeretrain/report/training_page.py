@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgeretrain.benchmark.stats import wilson
 from edgeretrain.report.axes import number, percent
 from edgeretrain.report.charts import Series, line_chart
 from edgeretrain.report.class_charts import bars, confusion_matrix
 from edgeretrain.report.page import render
+from edgeretrain.stats import wilson
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from edgeretrain.benchmark.stats import (
+from edgeretrain.stats import (
     bootstrap_medians,
     mcnemar,
     median_interval,
