@@ -30,6 +30,7 @@ def _own_world(monkeypatch, session_cache, tmp_path_factory):
     monkeypatch.setenv("EDGERETRAIN_HUB", "http://127.0.0.1:9")
     monkeypatch.setenv("EDGERETRAIN_ARCHIVES", "http://127.0.0.1:9")
     monkeypatch.delenv("TFHUB_CACHE_DIR", raising=False)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
     monkeypatch.chdir(tmp_path_factory.mktemp("cwd"))
 
 

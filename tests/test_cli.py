@@ -27,9 +27,8 @@ COMMANDS_AND_GROUPS = [
 
 
 def python(*arguments, **options):
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, *map(str, arguments)], env=environment, **pipes, **options)
+    return subprocess.Popen([sys.executable, *map(str, arguments)], **pipes, **options)
 
 
 def in_process_of_its_own(*arguments, **options):

@@ -81,16 +81,6 @@ def test_nothing_measured_is_bad_data(tmp_path):
     assert (tmp_path / "out" / "benchmark.html").exists()
 
 
-def test_grid_comes_later_and_its_values_are_checked():
-    assert "give the .tflite files" in str(call(code=2).exception)
-    assert "width must be one of" in str(call("--widths", "025,033", code=2).exception)
-    assert "res must be one of" in str(call("--resolutions", "99", code=2).exception)
-
-
-def test_grid_options_do_not_go_with_files(model):
-    assert "restrict the grid" in str(call(model, "--widths", "025", code=2).exception)
-
-
 def test_one_file_twice_is_refused(model):
     assert "is given more than once" in str(call(model, model.parent / "." / model.name, code=2).exception)
 
@@ -230,4 +220,3 @@ def test_benchmark_never_imports_tensorflow(model, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert "XNNPACK delegate" not in done.stderr

@@ -144,18 +144,17 @@ def benchmark(
     from edgeretrain.benchmark.decision import recommend
     from edgeretrain.benchmark.result import read
     from edgeretrain.benchmark.run import name_models, run_benchmark, steps
+    from edgeretrain.grid import build_grid, find_backbones
+    from edgeretrain.spec import TrainSpec
     from edgeretrain.storage import output_folder
 
     plan = Plan(threads=threads, seed=seed, min_runs=min_runs, min_seconds=min_seconds)
     subjects = name_models(models)
     earlier = read(old) if old else None
     photos = _photos(image_dir)
+    backbones = find_backbones(specs, modules, offline=offline, console=console) if specs else []
     folder = output_folder(out, "benchmark", force=force)
-    if not models:
-        from edgeretrain.grid import build_grid, find_backbones
-        from edgeretrain.spec import TrainSpec
-
-        backbones = find_backbones(specs, modules, offline=offline, console=console)
+    if specs:
         with console.progress("Building cells", len(specs)) as advance:
             subjects = build_grid(
                 backbones,
