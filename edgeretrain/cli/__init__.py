@@ -22,7 +22,7 @@ COMMANDS = {
     "inspect": "Print what a .tflite says about itself.",
     "verify": "Hold a .tflite against its own contract and golden vectors.",
     "modules": "List, show and fetch backbones.",
-    "data": "Check a folder of photos, or render a sample one.",
+    "data": "Check a folder of photos, render a sample one, or fetch a public one.",
     "doctor": "Versions, cores, cache, and which module sources answer.",
 }
 """Names and one-line help; here, so that `--help` imports no command."""

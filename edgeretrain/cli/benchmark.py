@@ -81,6 +81,7 @@ def parse_numbers(text: str) -> tuple[int, ...]:
     "--out", type=click.Path(path_type=Path), help="Folder of the results.", show_default="runs/benchmark-<n>"
 )
 @click.option("--force", is_flag=True, help="Write into a folder that is not empty.")
+@click.option("--png", is_flag=True, help="Write benchmark.png too (needs the extra edgeretrain[png]).")
 @click.option("--json", "as_json", is_flag=True, help="Print benchmark.json instead of the tables.")
 @click.option("--compare", "old", type=click.Path(path_type=Path), help="An earlier benchmark.json: exit 4 if worse.")
 @click.option("--fail-if-slower", type=parse_share, metavar="SHARE", default="5%", help="How much slower is worse.")
@@ -113,6 +114,7 @@ def benchmark(
     seed: int,
     out: Path | None,
     force: bool,
+    png: bool,
     as_json: bool,
     old: Path | None,
     fail_if_slower: float,
@@ -145,8 +147,12 @@ def benchmark(
     from edgeretrain.benchmark.result import read
     from edgeretrain.benchmark.run import name_models, run_benchmark, steps
     from edgeretrain.grid import build_grid, find_backbones
+    from edgeretrain.report.png import check_png, render_png
     from edgeretrain.spec import TrainSpec
-    from edgeretrain.storage import output_folder
+    from edgeretrain.storage import output_folder, write_file
+
+    if png:
+        check_png()
 
     plan = Plan(threads=threads, seed=seed, min_runs=min_runs, min_seconds=min_seconds)
     subjects = name_models(models)
@@ -184,6 +190,8 @@ def benchmark(
     limits = {"fail_if_slower": fail_if_slower, "fail_if_larger": fail_if_larger}
     comparison = compare(earlier, document, **limits, fail_if_less_accurate=fail_if_less_accurate) if earlier else None
     _write(document, comparison, folder)
+    if png:
+        write_file(folder / "benchmark.png", render_png(document))
     _print(document, comparison, as_json, console)
     console.say(f"Results in {folder}")
     _end(document, comparison)

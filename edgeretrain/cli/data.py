@@ -14,7 +14,7 @@ from edgeretrain.spec import TrainSpec
 
 @click.group(epilog="\b\nExamples:\n  edgeretrain data check photos\n  edgeretrain data sample parts\n")
 def data() -> None:
-    """Check a folder of photos, or render a sample one."""
+    """Check a folder of photos, render a sample one, or fetch a public one."""
 
 
 @data.command(epilog="\b\nExamples:\n  edgeretrain data check photos\n  edgeretrain data check photos --on-bad fail\n")
@@ -65,3 +65,18 @@ def sample(folder: Path, per_class: int, seed: int, jobs: int | None) -> None:
     with console_of().progress("Rendering photos", per_class * len(CLASSES)) as advance:
         write_samples(folder, per_class, seed, jobs=jobs, progress=advance)
     click.echo(f"{per_class * len(CLASSES)} photos of {', '.join(CLASSES)} in {folder}")
+
+
+@data.command(
+    epilog="\b\nExamples:\n  edgeretrain data fetch flower_photos\n  edgeretrain data fetch flower_photos --out flowers\n"
+)
+@click.argument("name", type=click.Choice(["flower_photos"]))
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to make.", show_default="the set's name")
+@click.option("--timeout", type=click.FloatRange(0.1, 600), default=10.0, help="Seconds to wait for the network.")
+def fetch(name: str, out: Path | None, timeout: float) -> None:
+    """Fetch the public data set NAME from its home and check its digest."""
+    from edgeretrain.public_data import fetch_public_data
+
+    folder = out or Path(name)
+    found = fetch_public_data(name, folder, timeout=timeout, console=console_of())
+    click.echo(f"{folder}: {found.terms}")
