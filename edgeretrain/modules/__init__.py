@@ -142,6 +142,8 @@ def _minutes_since_failure() -> int | None:
 
 def _local(path: Path, name: str, console: Console) -> Backbone:
     """Read a module folder or file, which messages call `name`; what was read before comes from the cache."""
+    if path.is_dir() and (packed := sorted(path.glob("*.backbone"))):  # what `edgeretrain distill` wrote
+        path = packed[0]
     if path.is_dir():
         from edgeretrain.modules.quantops import module_digest, read_quantops
 
@@ -154,7 +156,9 @@ def _local(path: Path, name: str, console: Console) -> Backbone:
         return _kept(sha256(data), name, console, lambda: read_hosted(data, name))
     if name.endswith(_ARCHIVE_SUFFIXES) or data[:2] == b"\x1f\x8b":
         return _read_archive(path, name, console)
-    raise EnvironmentFailure(f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite")
+    raise EnvironmentFailure(
+        f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite"
+    )
 
 
 def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbone:
