@@ -143,6 +143,8 @@ def _minutes_since_failure() -> int | None:
 def _local(path: Path, name: str, console: Console) -> Backbone:
     """Read a module folder or file, which messages call `name`; what was read before comes from the cache."""
     if path.is_dir() and (packed := sorted(path.glob("*.backbone"))):  # what `edgeretrain distill` wrote
+        if len(packed) > 1:
+            raise EnvironmentFailure(f"{name} holds {len(packed)} backbones: name one of them, such as {packed[0]}")
         path = packed[0]
     if path.is_dir():
         from edgeretrain.modules.quantops import module_digest, read_quantops
@@ -156,9 +158,7 @@ def _local(path: Path, name: str, console: Console) -> Backbone:
         return _kept(sha256(data), name, console, lambda: read_hosted(data, name))
     if name.endswith(_ARCHIVE_SUFFIXES) or data[:2] == b"\x1f\x8b":
         return _read_archive(path, name, console)
-    raise EnvironmentFailure(
-        f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite"
-    )
+    raise EnvironmentFailure(f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite")
 
 
 def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbone:
