@@ -24,7 +24,7 @@ RIDGES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003)
 """Strengths of the regression's penalty, relative to the mean variance of the features."""
 FOLDS = 5
 PROBE_STEPS = 400
-_FLOOR = 1e-3  # least spread of a teacher's feature, relative to the mean one: a dead feature must not become noise
+_FLOOR = 0.1  # least spread of a teacher's feature, relative to the mean one: a dead feature must not become noise
 
 
 def spread_of(targets: Floats) -> tuple[Floats, Floats]:

@@ -139,6 +139,7 @@ def distill(
     saved = read_checkpoint(path, recipe) if path.exists() and path.stat().st_size else None
     console.say(f"{pool.training} photos to learn from, {pool.held_back} held back to measure")
     before, targets = _nearness(start, teacher, pool, jobs, console)
+    probe = _probe(labelled, {"start": start, "teacher": teacher.backbone}, jobs, spec.seed)
     student = _new_student(start, teacher, pool, targets, spec)
     done = saved or Checkpoint(0, 0.0, recipe, [], [])
     if saved:
@@ -149,7 +150,7 @@ def distill(
     after, _ = _nearness(backbone, teacher, pool, jobs, console)
     if after["cosine"] <= before["cosine"]:
         console.warn("the student is no nearer to its teacher than at its start: train longer, or with more photos")
-    probe = _probe(labelled, {"start": start, "student": backbone, "teacher": teacher.backbone}, jobs, spec.seed)
+    probe |= _probe(labelled, {"student": backbone}, jobs, spec.seed)
     report = {
         "edgeretrain": "distill",
         "version": REPORT_VERSION,
@@ -319,8 +320,8 @@ def _named(backbone: Backbone, teacher: Teacher) -> Backbone:
     return replace(backbone, source=replace(source, sha256=sha256(pack(backbone))))
 
 
-def _probe(labelled: Path | None, networks: dict[str, Backbone], jobs: int | None, seed: int) -> dict[str, Any] | None:
+def _probe(labelled: Path | None, networks: dict[str, Backbone], jobs: int | None, seed: int) -> dict[str, Any]:
     if labelled is None:
-        return None
+        return {}
     results = linear_probe(labelled, [make_extractor(network) for network in networks.values()], jobs=jobs, seed=seed)
     return dict(zip(networks, results, strict=True))

@@ -20,6 +20,9 @@ from edgeretrain.storage import explained, sha256
 
 Floats = NDArray[np.float32]
 
+BEST = ModelSpec("100", 224)
+"""The cell that `auto` and `starter` mean as a teacher."""
+
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
@@ -55,7 +58,8 @@ def load_teacher(
         with explained(f"read {path}"):
             data = path.read_bytes()
     if data[4:8] != b"TFL3":
-        return Teacher(load_backbone(name, offline=offline, timeout=timeout, console=console), None)
+        width, res = (BEST.width, BEST.res) if name in ("auto", "starter") else (None, None)
+        return Teacher(load_backbone(name, width, res, offline=offline, timeout=timeout, console=console), None)
     try:
         return _read_tflite(data, path, console)
     except (struct.error, ValueError, TypeError, AttributeError, IndexError) as error:
