@@ -189,7 +189,8 @@ def save(result: Distilled, folder: Path) -> Path:
     write_file(folder / "CARD.md", card(result.report))
     write_file(folder / REPORT, json.dumps(result.report, indent=1, ensure_ascii=False) + "\n")
     with contextlib.suppress(OSError):  # it is of no use any more, and of no harm
-        (folder / checkpoint.NAME).unlink()
+        for left in (folder / checkpoint.NAME, *folder.glob(f".{checkpoint.NAME}.*.partial")):  # kill -9 leaves those
+            left.unlink()
     return path
 
 
