@@ -142,17 +142,20 @@ def build_network(backbone: Backbone, head: Head | None) -> Any:
         x = keras.layers.Softmax(name="probabilities")(x)
     model = keras.Model(picture, x, name=backbone.spec.name)
     layers = list(backbone.layers) + ([head.layer] if head is not None else [])
-    wrapped = [w for w in model.layers if hasattr(w, "layer") and hasattr(w.layer, "bias")]
-    for wrapper, layer in zip(wrapped, layers, strict=True):
+    for (kernel, bias, _), layer in zip(variables_of(model), layers, strict=True):
         codes, steps, _ = layer.per_channel  # so that fake quantization finds the very codes that are written
-        _kernel_variable(wrapper).assign((codes * steps).reshape(_kernel_variable(wrapper).shape))
-        wrapper.layer.bias.assign(layer.bias)
+        kernel.assign((codes * steps).reshape(kernel.shape))
+        bias.assign(layer.bias)
     return model
 
 
-def _kernel_variable(wrapper: Any) -> Any:
-    """The trained kernel of a wrapped layer; the layer's own attribute is replaced during calls."""
-    return wrapper._weight_vars[0][0]
+def variables_of(model: Any) -> list[tuple[Any, Any, Any]]:
+    """(kernel, bias, limit) of each convolution of a `build_network`, in order; codes are kernel * 127 / limit [channels].
+
+    The kernel is the wrapper's: the layer's own attribute is replaced during calls.
+    """
+    wrapped = [w for w in model.layers if hasattr(w, "layer") and hasattr(w.layer, "bias")]
+    return [(kernel, w.layer.bias, own["limit"]) for w in wrapped for kernel, _, own in w._weight_vars]
 
 
 def _wrap(layer: Any, config: LayerConfig) -> Any:

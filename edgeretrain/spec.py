@@ -90,11 +90,26 @@ def option(
     choices: tuple[str, ...] = (),
     aliases: tuple[str, ...] = (),
 ) -> Any:
-    """Declare a field of `TrainSpec` and, with it, a command-line option: name and type are the field's own."""
+    """Declare a field of a spec such as `TrainSpec` and, with it, a command-line option: name and type are the field's own."""
     return field(
         default=default,
         metadata={"help": help_text, "low": low, "high": high, "choices": choices, "aliases": aliases},
     )
+
+
+def check_options(spec: Any) -> None:
+    """Hold the fields of `spec`, declared with `option`, against their choices and ranges. Raises UsageError."""
+    for item in fields(spec):
+        value, meta = getattr(spec, item.name), item.metadata
+        name = item.name.replace("_", "-")
+        if meta["choices"] and value not in meta["choices"]:
+            raise UsageError(f"--{name} must be one of {', '.join(meta['choices'])}, not {value!r}")
+        low, high = meta["low"], meta["high"]
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
+            raise UsageError(f"--{name} must be {bounds}, not {value}")
+        if name.endswith("batch-size") and value == 0:
+            raise UsageError(f"--{name} must be -1 (all) or at least 1, not 0")
 
 
 @dataclass(frozen=True)
@@ -116,16 +131,6 @@ class TrainSpec:
     on_bad: str = option("skip", "What to do with files that cannot be used.", choices=("skip", "fail"))
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value, meta = getattr(self, item.name), item.metadata
-            name = item.name.replace("_", "-")
-            if meta["choices"] and value not in meta["choices"]:
-                raise UsageError(f"--{name} must be one of {', '.join(meta['choices'])}, not {value!r}")
-            low, high = meta["low"], meta["high"]
-            if (low is not None and not value >= low) or (high is not None and not value <= high):
-                bounds = f"at least {low:g}" if high is None else f"between {low:g} and {high:g}"
-                raise UsageError(f"--{name} must be {bounds}, not {value}")
-            if name.endswith("batch-size") and value == 0:
-                raise UsageError(f"--{name} must be -1 (all) or at least 1, not 0")
+        check_options(self)
         if self.scheme == "uint8" and self.io_type != "uint8":
             raise UsageError(f"--scheme uint8 writes a uint8 input and output: leave out --io-type {self.io_type}")

@@ -21,6 +21,7 @@ COMMANDS = {
     "predict": "Classify photos with a .tflite.",
     "inspect": "Print what a .tflite says about itself.",
     "verify": "Hold a .tflite against its own contract and golden vectors.",
+    "distill": "Teach a small backbone what a larger one makes of your photos.",
     "modules": "List, show and fetch backbones.",
     "data": "Check a folder of photos, render a sample one, or fetch a public one.",
     "doctor": "Versions, cores, cache, and which module sources answer.",
@@ -89,15 +90,21 @@ def cli(ctx: click.Context) -> None:
     ctx.obj = Console(log=ctx.obj if isinstance(ctx.obj, Path) else None)
 
 
-def spec_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add an option for every field of `TrainSpec`, with its default, help, range, choices and old names."""
-    defaults = TrainSpec()
-    for item in reversed(dataclasses.fields(TrainSpec)):
-        default, meta = getattr(defaults, item.name), item.metadata
-        kind = click.Choice(meta["choices"]) if meta["choices"] else type(default)
-        names = [f"--{item.name.replace('_', '-')}", *(f"--{alias}" for alias in meta["aliases"])]
-        function = click.option(*names, item.name, type=kind, default=default, help=meta["help"])(function)
-    return function
+def options_of(kind: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add an option for every field of the spec `kind`, with its default, help, choices and old names."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for item in reversed(dataclasses.fields(kind)):
+            meta = item.metadata
+            type_ = click.Choice(meta["choices"]) if meta["choices"] else type(item.default)
+            names = [f"--{item.name.replace('_', '-')}", *(f"--{alias}" for alias in meta["aliases"])]
+            function = click.option(*names, item.name, type=type_, default=item.default, help=meta["help"])(function)
+        return function
+
+    return decorate
+
+
+spec_options = options_of(TrainSpec)
 
 
 def module_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -143,6 +143,10 @@ def _minutes_since_failure() -> int | None:
 
 def _local(path: Path, name: str, console: Console) -> Backbone:
     """Read a module folder or file, which messages call `name`; what was read before comes from the cache."""
+    if path.is_dir() and (packed := sorted(path.glob("*.backbone"))):  # what `edgeretrain distill` wrote
+        if len(packed) > 1:
+            raise EnvironmentFailure(f"{name} holds {len(packed)} backbones: name one of them, such as {packed[0]}")
+        path = packed[0]
     if path.is_dir():
         from edgeretrain.modules.quantops import module_digest, read_quantops
 

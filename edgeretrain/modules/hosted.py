@@ -26,9 +26,9 @@ def read_hosted(data: bytes, name: str) -> Backbone:
     try:
         model = schema.Model.GetRootAs(data, 0)
         graph = model.Subgraphs(0)
-        convolutions, pooled = _convolutions(schema, model, graph)
+        convolutions, after = convolutions_of(model, graph)
         shape = graph.Tensors(int(graph.Inputs(0))).ShapeAsNumpy().tolist()
-        if not pooled or len(shape) != 4 or shape[1] != shape[2] or shape[1] not in RESOLUTIONS:
+        if after is None or not convolutions or len(shape) != 4 or shape[1] != shape[2] or shape[1] not in RESOLUTIONS:
             raise EnvironmentFailure(f"{name} is not a MobileNet V1 for a square picture; {wanted}")
         widths = {features: width for width, features in FEATURES.items()}
         features = int(graph.Tensors(int(convolutions[-1].Outputs(0))).Shape(3))
@@ -50,19 +50,22 @@ def read_hosted(data: bytes, name: str) -> Backbone:
         raise EnvironmentFailure(f"{name} cannot be read as a TFLite file ({error}); {wanted}") from error
 
 
-def _convolutions(schema: Any, model: Any, graph: Any) -> tuple[list[Any], bool]:
-    """The convolutions before the first pooling operator, and whether there was one (or the graph ended there)."""
+def convolutions_of(model: Any, graph: Any) -> tuple[list[Any], list[Any] | None]:
+    """The convolutions before the first pooling operator, and those behind it (a head's); None if nothing pools."""
+    from ai_edge_litert import schema_py_generated as schema
+
     kinds = schema.BuiltinOperator
-    found = []
+    before: list[Any] = []
+    after: list[Any] | None = None
     for i in range(graph.OperatorsLength()):
         op = graph.Operators(i)
         code = model.OperatorCodes(op.OpcodeIndex())
         kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if kind in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D):
-            found.append(op)
-        elif kind in (kinds.AVERAGE_POOL_2D, kinds.MEAN):
-            return found, bool(found)
-    return found, False
+            (before if after is None else after).append(op)
+        elif kind in (kinds.AVERAGE_POOL_2D, kinds.MEAN) and after is None:
+            after = []
+    return before, after
 
 
 def _quantization(tensor: Any) -> tuple[Any, int]:
@@ -72,7 +75,8 @@ def _quantization(tensor: Any) -> tuple[Any, int]:
     return quantization.ScaleAsNumpy().astype(np.float32), int(quantization.ZeroPoint(0))
 
 
-def _constant(model: Any, tensor: Any, dtype: str) -> Any:
+def constant(model: Any, tensor: Any, dtype: str) -> Any:
+    """The values of a constant tensor, in its shape."""
     data = model.Buffers(tensor.Buffer()).DataAsNumpy()
     return np.frombuffer(data.tobytes(), dtype).reshape(tensor.ShapeAsNumpy())
 
@@ -80,11 +84,11 @@ def _constant(model: Any, tensor: Any, dtype: str) -> Any:
 def _layer(model: Any, graph: Any, op: Any, depthwise: bool) -> Layer:
     source, kernel, bias = (graph.Tensors(int(op.Inputs(i))) for i in range(3))
     scale, zero_point = _quantization(kernel)
-    stored = _constant(model, kernel, "u1")
+    stored = constant(model, kernel, "u1")
     codes = stored[0] if depthwise else stored.transpose(1, 2, 3, 0)
     activation_scale, activation_zero = _quantization(graph.Tensors(int(op.Outputs(0))))
     if activation_zero != 0:
         raise ValueError("an activation does not start at 0")
     bias_scale = np.float64(_quantization(source)[0][0]) * np.float64(scale[0])
-    real_bias = (_constant(model, bias, "<i4") * bias_scale).astype(np.float32)
+    real_bias = (constant(model, bias, "<i4") * bias_scale).astype(np.float32)
     return Layer(codes.astype(np.int16) - np.int16(zero_point), scale, zero_point, real_bias, activation_scale[0])
