@@ -315,8 +315,9 @@ def test_an_unexpected_error_is_one_line_with_a_report(command, monkeypatch, pho
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interruption_ends_with_130_and_leaves_no_half_results(tmp_path, number):
     folder = write_photos(tmp_path / "photos", 250)
-    environment = {"cwd": tmp_path}
-    process = in_process_of_its_own("train", "--image-dir", folder, *STARTER, "--steps", 1_000_000, **environment)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job would inherit "ignore"
+    process = in_process_of_its_own("train", "--image-dir", folder, *STARTER, "--steps", 1_000_000, cwd=tmp_path)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 60
     while not (tmp_path / "runs").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
