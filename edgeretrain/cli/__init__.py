@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "Classify photos with a .tflite.",
     "inspect": "Print what a .tflite says about itself.",
     "verify": "Hold a .tflite against its own contract and golden vectors.",
+    "deploy": "Put a .tflite into the Android demo app.",
     "modules": "List, show and fetch backbones.",
     "data": "Check a folder of photos.",
     "doctor": "Versions, cores, cache, and which module sources answer.",

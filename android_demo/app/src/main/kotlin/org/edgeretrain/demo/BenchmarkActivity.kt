@@ -23,15 +23,15 @@ class BenchmarkActivity : Activity() {
         setContentView(R.layout.activity_benchmark)
         actionBar?.setDisplayHomeAsUpEnabled(true)
         window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON) // a dark phone slows its cores down
-        title = intent.getStringExtra(MainActivity.EXTRA_MODEL)
         val kept = lastNonConfigurationInstance as BenchmarkRunner?
         runner = kept ?: newRunner()
+        title = intent.getStringExtra(MainActivity.EXTRA_MODEL)
         view<Button>(R.id.button_start).setOnClickListener {
             if (runner.state.running) runner.stop() else runner.start(null)
         }
         view<Button>(R.id.button_share).setOnClickListener { share() }
         runner.attach(::render)
-        if (kept == null && intent.getBooleanExtra(EXTRA_START, false)) runner.start(intent.getStringExtra(EXTRA_RUN))
+        if (kept == null) startIfAsked()
     }
 
     override fun onNewIntent(intent: Intent) {
@@ -39,7 +39,10 @@ class BenchmarkActivity : Activity() {
         setIntent(intent)
         runner.detach()
         runner.stop()
-        recreate()
+        runner = newRunner()
+        title = intent.getStringExtra(MainActivity.EXTRA_MODEL)
+        runner.attach(::render)
+        startIfAsked()
     }
 
     override fun onNavigateUp(): Boolean {
@@ -55,6 +58,10 @@ class BenchmarkActivity : Activity() {
 
     @Deprecated("the platform's way without a library")
     override fun onRetainNonConfigurationInstance(): Any = runner
+
+    private fun startIfAsked() {
+        if (intent.getBooleanExtra(EXTRA_START, false)) runner.start(intent.getStringExtra(EXTRA_RUN))
+    }
 
     private fun newRunner(): BenchmarkRunner {
         val usual = BenchmarkPlan()

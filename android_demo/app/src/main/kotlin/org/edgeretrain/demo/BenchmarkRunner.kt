@@ -62,6 +62,7 @@ class BenchmarkRunner(private val context: Context, private val name: String, pr
         keep(json)
         deliver { it.copy(running = false, json = json) }
     } catch (error: ModelException) {
+        keep(BenchmarkResult.failure(run, error))
         deliver { it.copy(running = false, error = error) }
     } catch (_: InterruptedException) {
         deliver { it.copy(running = false) }

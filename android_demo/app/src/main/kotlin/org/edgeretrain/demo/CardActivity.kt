@@ -99,8 +99,8 @@ class CardActivity : Activity() {
     }
 
     private fun sentence(result: SelfTestResult): String = when {
-        result.kernels == null ->
-            getString(R.string.self_test_failed, result.differing.joinToString(), result.count)
+        !result.passed ->
+            getString(R.string.self_test_failed, result.differing.joinToString(), result.count, 100 * result.apart)
         result.exact -> getString(R.string.self_test_passed, result.count, result.kernels)
         else -> getString(R.string.self_test_close, result.count, result.kernels)
     }

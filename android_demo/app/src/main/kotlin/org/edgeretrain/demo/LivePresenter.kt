@@ -43,12 +43,15 @@ class LivePresenter(private val store: ModelStore, private val factory: NetworkF
         screen = null
     }
 
-    /** List the models anew and use [preferred], else the one in use, else the first. */
-    fun refresh(preferred: String?) {
+    /**
+     * List the models anew and use [preferred], else the one in use, else the first. A model in use is read [again] if
+     * its file may be another one now.
+     */
+    fun refresh(preferred: String?, again: Boolean = false) {
         val names = store.names()
         val chosen = listOf(preferred, state.selected, names.firstOrNull()).firstOrNull { it in names }
         update { it.copy(models = names, problem = if (names.isEmpty()) Problem.NoModels else it.problem) }
-        if (chosen != null && (chosen != state.selected || state.problem is Problem.NoModels)) select(chosen)
+        if (chosen != null && (again || chosen != state.selected)) select(chosen)
     }
 
     fun select(name: String) {

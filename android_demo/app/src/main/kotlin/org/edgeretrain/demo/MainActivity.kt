@@ -27,6 +27,9 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
     private var resumed = false
     private var asked = false
 
+    /** Whether this screen holds the camera. */
+    val usesCamera: Boolean get() = camera.isOpen
+
     @Suppress("DEPRECATION") // what keeps the presenter through a rotation
     override fun onCreate(saved: Bundle?) {
         super.onCreate(saved)
@@ -74,7 +77,8 @@ class MainActivity : Activity(), TextureView.SurfaceTextureListener {
 
     /** Use the model that another app or `adb` names. */
     private fun take(intent: Intent) {
-        presenter.refresh(intent.getStringExtra(EXTRA_MODEL) ?: lastUsed())
+        val named = intent.getStringExtra(EXTRA_MODEL)
+        presenter.refresh(named ?: lastUsed(), again = named != null)
         intent.data?.takeIf { intent.action == Intent.ACTION_VIEW }?.let(presenter::open)
     }
 

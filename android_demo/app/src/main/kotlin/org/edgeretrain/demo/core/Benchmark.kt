@@ -34,10 +34,7 @@ class BenchmarkResult(
     private val run: String? = null,
 ) {
     fun toJson(): String = Json.write(
-        mapOf(
-            "edgeretrain" to "android-benchmark",
-            "version" to 1,
-            "run" to run,
+        head(run) + mapOf(
             "model" to mapOf(
                 "file" to model.name,
                 "name" to model.contract?.model,
@@ -55,6 +52,12 @@ class BenchmarkResult(
         /** Size of the picture that preprocessing starts from: a usual camera frame. */
         const val SOURCE_WIDTH = 640
         const val SOURCE_HEIGHT = 480
+
+        /** The document of a benchmark that could not be run. */
+        fun failure(run: String?, error: ModelException): String =
+            Json.write(head(run) + mapOf("error" to listOf(error.fault.name, error.detail).joinToString(" ").trim()))
+
+        private fun head(run: String?) = mapOf("edgeretrain" to "android-benchmark", "version" to 1, "run" to run)
     }
 }
 
