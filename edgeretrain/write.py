@@ -160,17 +160,15 @@ class _Chain:
         return weights, bias
 
     def pool(self) -> None:
-        """Average over the picture. Of integers by AVERAGE_POOL_2D, as in Google's hosted files: the bytes that MEAN answers
-        for int8 differ between versions of the runtime.
-        """
+        """Average over the picture. MEAN where XNNPACK takes it; the uint8 scheme keeps the hosted files' operator."""
         _, height, width, channels = self.last.shape
         output = Tensor("pool", (1, 1, 1, channels), self.last.dtype, None, self.last.scale, self.last.zero_point)
-        if self.scheme != "float32":
+        if self.scheme == "uint8":
             fields = {"Padding": _VALID, "StrideW": 1, "StrideH": 1, "FilterWidth": width, "FilterHeight": height}
-            self.append("AVERAGE_POOL_2D", 2 if self.scheme == "int8" else 1, (), output, "Pool2DOptions", **fields)
+            self.append("AVERAGE_POOL_2D", 1, (), output, "Pool2DOptions", **fields)
         else:
             axes = Tensor("axes", (2,), "int32", np.array([1, 2], "<i4"))
-            self.append("MEAN", 1, (axes,), output, "ReducerOptions", KeepDims=True)
+            self.append("MEAN", 2 if self.scheme == "int8" else 1, (axes,), output, "ReducerOptions", KeepDims=True)
 
     def softmax(self, io_type: str) -> None:
         classes = self.last.shape[-1]
