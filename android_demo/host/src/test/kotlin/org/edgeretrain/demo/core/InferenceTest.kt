@@ -18,12 +18,25 @@ class InferenceTest {
             Fixtures.photos.map { classifier.classify(it).raw.hex() }
         }
 
+    private val kernels = listOf("xnnpack" to RecentNetwork.XNNPACK, "reference" to RecentNetwork.BUILTIN)
+
     @Test
     fun `answers to 20 photos are the bytes of Python's kernels of the same kind`() {
-        assertEquals(6, Fixtures.answers.size)
+        for (model in listOf("uint8", "average_pool")) {
+            val expected = Fixtures.answers.first { it.model == model }
+            for ((kind, factory) in kernels) assertEquals("$model $kind", expected.raw(kind), answers(model, factory))
+        }
+    }
+
+    /** MEAN, the one operator that `average_pool` has not, was rewritten between this version and Python's. */
+    @Test
+    fun `int8 answers of another version are a few codes apart`() {
+        assertEquals(7, Fixtures.answers.size)
         for (expected in Fixtures.answers) {
-            assertEquals(expected.model, expected.raw("xnnpack"), answers(expected.model, RecentNetwork.XNNPACK))
-            assertEquals(expected.model, expected.raw("reference"), answers(expected.model, RecentNetwork.BUILTIN))
+            for ((kind, factory) in kernels) {
+                val apart = apart(expected, kind, factory)
+                assertTrue("${expected.model} $kind $apart", apart.max() <= 8 / 256f && apart.count { it == 0f } >= 10)
+            }
         }
     }
 
@@ -31,13 +44,16 @@ class InferenceTest {
     @Test
     fun `the old runtime answers the same bytes to uint8 and nearly the same to int8`() {
         for (expected in Fixtures.answers) {
-            val found = answers(expected.model, LiteRtNetwork)
-            val wanted = expected.raw("reference")
-            if (expected.model == "uint8") assertEquals(wanted, found)
-            val spec = Fixtures.model(expected.model).output
-            val apart = found.zip(wanted).maxOf { (a, b) -> apart(probabilities(a, spec), probabilities(b, spec)) }
-            assertTrue("${expected.model}: $apart", apart <= 8 / 256f)
+            val apart = apart(expected, "reference", LiteRtNetwork).max()
+            assertTrue("${expected.model} $apart", apart <= if (expected.model == "uint8") 0f else 12 / 256f)
         }
+    }
+
+    /** How far each of the 20 answers is from Python's. */
+    private fun apart(expected: Fixtures.Answers, kind: String, factory: NetworkFactory): List<Float> {
+        val spec = Fixtures.model(expected.model).output
+        return answers(expected.model, factory).zip(expected.raw(kind))
+            .map { (a, b) -> apart(probabilities(a, spec), probabilities(b, spec)) }
     }
 
     private fun probabilities(hex: String, spec: TensorSpec): FloatArray =
@@ -66,8 +82,8 @@ class InferenceTest {
 
     @Test
     fun `the self-test passes and says whose bytes they are`() {
-        for (name in listOf("int8", "int8_io_int8", "int8_io_float32", "uint8", "wide")) {
-            for ((factory, kernels) in listOf(RecentNetwork.XNNPACK to "xnnpack", RecentNetwork.BUILTIN to "reference")) {
+        for (name in listOf("uint8", "average_pool")) {
+            for ((kernels, factory) in kernels) {
                 val result = Classifier(Fixtures.model(name), factory).use(::selfTest)
                 assertTrue(name, result.exact)
                 assertEquals(name, 3, result.count)
