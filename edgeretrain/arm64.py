@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -123,8 +124,10 @@ def check_arm64(
         for model, pictures in zip(models, inputs, strict=True)
     ]
     checks: list[list[Check]] = [[] for _ in models]
-    for core in CORES:
-        there = answers([model.flatbuffer for model in models], tensors, core, root)
+    root = root or make_root()
+    with ThreadPoolExecutor(len(CORES)) as pool:
+        emulated = list(pool.map(lambda core: answers([m.flatbuffer for m in models], tensors, core, root), CORES))
+    for core, there in zip(CORES, emulated, strict=True):
         for found, expected, model, lines in zip(there, here, models, checks, strict=True):
             lines.append(_compare(model, core, found, expected))
     return checks
