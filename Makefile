@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: demo test android-test arm64-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/edgeretrain train --width 050 --res 160
@@ -13,6 +13,16 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest
+
+# The app, without a phone: needs a JDK 17 or newer, Maven and aapt2 (Debian: default-jdk-headless maven aapt)
+android-test: $(VENV)/.installed-dev
+	@for tool in java mvn aapt2; do command -v $$tool > /dev/null || { echo "make android-test needs $$tool"; exit 1; }; done
+	$(BIN)/python android_demo/host/fixtures.py android_demo/host/target/fixtures
+	mvn --batch-mode --quiet -f android_demo/host/pom.xml test
+
+# A phone's processor, without a phone: needs qemu-aarch64-static (Debian: qemu-user-static)
+arm64-test: $(VENV)/.installed-dev
+	EDGERETRAIN_ARM64=required $(BIN)/python -m pytest tests/test_arm64.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -89,8 +89,12 @@ def decode(data: bytes) -> Image.Image:
 
 
 def resize(image: Image.Image, res: int) -> Pixels:
-    """Squeeze an RGB image to uint8 [res, res, 3]."""
-    return np.asarray(image.resize((res, res), Image.Resampling.BILINEAR))
+    """Squeeze an RGB image to uint8 [res, res, 3].
+
+    In two calls, across and then down: left alone, Pillow 13 takes tall pictures the other way round, other versions do not.
+    """
+    across = image.resize((res, image.height), Image.Resampling.BILINEAR)
+    return np.asarray(across.resize((res, res), Image.Resampling.BILINEAR))
 
 
 def load_pixels(path: Path, resolutions: Sequence[int]) -> list[Pixels]:

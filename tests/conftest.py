@@ -9,8 +9,10 @@ import pytest
 from PIL import Image
 
 from edgeretrain.__main__ import run
+from edgeretrain.artifact import seal
 from edgeretrain.backbone import Backbone, Source, layer_table, quantize_per_channel
 from edgeretrain.spec import ModelSpec
+from edgeretrain.write import Head, write_model
 
 SHARED = Path(__file__).parents[2] / "shared"
 NATIVE = {"025": (128, "0.25_128_quant"), "050": (160, "0.5_160_quant"), "075": (192, "0.75_192_quant")}
@@ -131,3 +133,14 @@ def trained(photos, tmp_path_factory):
     ]
     assert run([str(argument) for argument in arguments]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory):
+    """A small sealed model of random weights."""
+    weights = np.random.default_rng(0).normal(0, 0.1, (1, 1, 256, 3)).astype(np.float32)
+    head = Head(quantize_per_channel(weights, np.zeros(3, np.float32)), np.float32(0.1), 0)
+    facts = {"model": "mobilenet_v1_025_128", "scheme": "int8", "module": {}, "data": {}, "accuracy": {}, "seed": 0}
+    path = tmp_path_factory.mktemp("model") / "my model.tflite"
+    path.write_bytes(seal(write_model(random_backbone(), head), ("a", "b", "c"), facts))
+    return path

@@ -22,6 +22,7 @@ COMMANDS = {
     "inspect": "Print what a .tflite says about itself.",
     "verify": "Hold a .tflite against its own contract and golden vectors.",
     "distill": "Teach a small backbone what a larger one makes of your photos.",
+    "deploy": "Put a .tflite into the Android demo app.",
     "modules": "List, show and fetch backbones.",
     "data": "Check a folder of photos, render a sample one, or fetch a public one.",
     "doctor": "Versions, cores, cache, and which module sources answer.",

@@ -14,19 +14,26 @@ EXAMPLES = """\b
 Examples:
   edgeretrain verify model.tflite
   edgeretrain verify model.tflite --json
+  edgeretrain verify model.tflite --arm64
 """
 
 
 @click.command(epilog=EXAMPLES)
 @model_argument
+@click.option("--arm64", is_flag=True, help="Also on emulated phone processors (Debian's qemu-user-static).")
 @json_option
-def verify(model: Path, as_json: bool) -> None:
+def verify(model: Path, arm64: bool, as_json: bool) -> None:
     """Hold MODEL against its own contract: bytes, labels, tensors, golden vectors. Exits with 4 if something differs."""
     from edgeretrain.artifact import load_model
     from edgeretrain.artifact import verify as verify_model
     from edgeretrain.console import print_table
 
-    checks = verify_model(load_model(model))
+    loaded = load_model(model)
+    checks = verify_model(loaded)
+    if arm64:
+        from edgeretrain.arm64 import check_arm64
+
+        checks += check_arm64([loaded], [[]])[0]
     if as_json:
         document = {"edgeretrain": "verify", "version": 1, "model": str(model), "checks": [asdict(c) for c in checks]}
         print_json({**document, "ok": all(check.ok for check in checks)})

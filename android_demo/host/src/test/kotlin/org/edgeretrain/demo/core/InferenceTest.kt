@@ -1,0 +1,142 @@
+package org.edgeretrain.demo.core
+
+import java.nio.ByteBuffer
+import org.edgeretrain.demo.Fixtures
+import org.edgeretrain.demo.LiteRtNetwork
+import org.edgeretrain.demo.RecentNetwork
+import org.edgeretrain.demo.hex
+import org.junit.Assert.assertEquals
+import org.junit.Assert.assertFalse
+import org.junit.Assert.assertThrows
+import org.junit.Assert.assertTrue
+import org.junit.Test
+
+/** The app's own classifier with the real TensorFlow Lite, held against Python's LiteRT. */
+class InferenceTest {
+
+    private fun answers(name: String, factory: NetworkFactory): List<String> =
+        Classifier(Fixtures.model(name), factory).use { classifier ->
+            Fixtures.photos.map { classifier.classify(it).raw.hex() }
+        }
+
+    private val kernels = listOf("xnnpack" to RecentNetwork.XNNPACK, "reference" to RecentNetwork.BUILTIN)
+
+    @Test
+    fun `answers to 20 photos are the bytes of Python's kernels of the same kind`() {
+        for (model in listOf("uint8", "average_pool")) {
+            val expected = Fixtures.answers.first { it.model == model }
+            for ((kind, factory) in kernels) assertEquals("$model $kind", expected.raw(kind), answers(model, factory))
+        }
+    }
+
+    /** MEAN, the one operator that `average_pool` has not, was rewritten between this version and Python's. */
+    @Test
+    fun `int8 answers of another version are a few codes apart`() {
+        assertEquals(7, Fixtures.answers.size)
+        for (expected in Fixtures.answers) {
+            for ((kind, factory) in kernels) {
+                val apart = apart(expected, kind, factory)
+                assertTrue("${expected.model} $kind $apart", apart.max() <= 8 / 256f && apart.count { it == 0f } >= 10)
+            }
+        }
+    }
+
+    /** Its int8 convolutions round otherwise; those of the uint8 scheme have not changed since. */
+    @Test
+    fun `the old runtime answers the same bytes to uint8 and nearly the same to int8`() {
+        for (expected in Fixtures.answers) {
+            val apart = apart(expected, "reference", LiteRtNetwork).max()
+            assertTrue("${expected.model} $apart", apart <= if (expected.model == "uint8") 0f else 12 / 256f)
+        }
+    }
+
+    /** How far each of the 20 answers is from Python's. */
+    private fun apart(expected: Fixtures.Answers, kind: String, factory: NetworkFactory): List<Float> {
+        val spec = Fixtures.model(expected.model).output
+        return answers(expected.model, factory).zip(expected.raw(kind))
+            .map { (a, b) -> apart(probabilities(a, spec), probabilities(b, spec)) }
+    }
+
+    private fun probabilities(hex: String, spec: TensorSpec): FloatArray =
+        dequantize(ByteArray(hex.length / 2) { hex.substring(2 * it, 2 * it + 2).toInt(16).toByte() }, spec)
+
+    @Test
+    fun `classes of 20 photos are Python's`() {
+        for (expected in Fixtures.answers) {
+            Classifier(Fixtures.model(expected.model), LiteRtNetwork).use { classifier ->
+                val found = Fixtures.photos.map { photo ->
+                    val best = top(classifier.classify(photo).probabilities, classifier.model.labels, 1).single()
+                    classifier.model.labels.indexOf(best.label)
+                }
+                assertEquals(expected.model, expected.classes, found)
+            }
+        }
+    }
+
+    @Test
+    fun `the self-test names the distance of the old runtime`() {
+        val result = Classifier(Fixtures.model("int8"), LiteRtNetwork).use(::selfTest)
+        assertFalse(result.passed)
+        assertTrue("${result.apart}", result.apart > 0 && result.apart <= 8 / 256f)
+        assertTrue(result.differing.isNotEmpty())
+    }
+
+    @Test
+    fun `the self-test passes and says whose bytes they are`() {
+        for (name in listOf("uint8", "average_pool")) {
+            for ((kernels, factory) in kernels) {
+                val result = Classifier(Fixtures.model(name), factory).use(::selfTest)
+                assertTrue(name, result.exact)
+                assertEquals(name, 3, result.count)
+                assertTrue("$name ${result.kernels}", result.kernels == kernels || sameAnswers(name))
+            }
+        }
+    }
+
+    /** Whether both kinds of kernels answer a model's golden vectors with the same bytes. */
+    private fun sameAnswers(name: String): Boolean =
+        Fixtures.model(name).contract!!.golden.all { it.outputs.values.map(ByteArray::hex).distinct().size == 1 }
+
+    @Test
+    fun `the self-test names the vectors of a model that answers otherwise`() {
+        val model = Fixtures.model("int8")
+        val expected = model.contract!!.golden.map { it.seed }
+        val wrong = NetworkFactory { _, _ ->
+            object : Network {
+                override fun run(input: ByteBuffer, output: ByteBuffer) {
+                    while (output.hasRemaining()) output.put(7)
+                }
+
+                override fun close() = Unit
+            }
+        }
+        val result = Classifier(model, wrong).use(::selfTest)
+        assertEquals(null, result.kernels)
+        assertEquals(expected, result.differing)
+    }
+
+    @Test
+    fun `more threads give the same bytes`() {
+        fun answer(threads: Int) =
+            Classifier(Fixtures.model("wide"), LiteRtNetwork, threads).use { it.classify(Fixtures.photos[0]).raw.hex() }
+        assertEquals(answer(1), answer(4))
+    }
+
+    @Test
+    fun `a self-test needs a contract`() {
+        val error = Classifier(Fixtures.model("foreign"), LiteRtNetwork).use { classifier ->
+            assertThrows(IllegalArgumentException::class.java) { selfTest(classifier) }
+        }
+        assertEquals("a model without a contract has no golden vectors", error.message)
+    }
+
+    @Test
+    fun `a network that the runtime refuses is a fault, not a crash`() {
+        val good = Fixtures.model("int8")
+        val nonsense = ModelFile(
+            "x", ByteArray(64), 64, good.input, good.output, good.labels, null, Normalization.USUAL,
+        )
+        val error = assertThrows(ModelException::class.java) { Classifier(nonsense, LiteRtNetwork) }
+        assertEquals(Fault.REFUSED, error.fault)
+    }
+}
