@@ -18,7 +18,7 @@ test: $(VENV)/.installed-dev
 android-test: $(VENV)/.installed-dev
 	@for tool in java mvn aapt2; do command -v $$tool > /dev/null || { echo "make android-test needs $$tool"; exit 1; }; done
 	$(BIN)/python android_demo/host/fixtures.py android_demo/host/target/fixtures
-	mvn --batch-mode --quiet -f android_demo/host/pom.xml test
+	mvn --batch-mode --no-transfer-progress -f android_demo/host/pom.xml test
 
 # A phone's processor, without a phone: needs qemu-aarch64-static (Debian: qemu-user-static)
 arm64-test: $(VENV)/.installed-dev

@@ -96,10 +96,10 @@ class CameraController(
 
     private fun pick(): String? {
         val ids = manager.cameraIdList
-        return ids.firstOrNull {
-            manager.getCameraCharacteristics(it)[CameraCharacteristics.LENS_FACING] == CameraCharacteristics.LENS_FACING_BACK
-        } ?: ids.firstOrNull()
+        return ids.firstOrNull { facing(it) == CameraCharacteristics.LENS_FACING_BACK } ?: ids.firstOrNull()
     }
+
+    private fun facing(id: String): Int? = manager.getCameraCharacteristics(id)[CameraCharacteristics.LENS_FACING]
 
     private fun frameSize(facts: CameraCharacteristics): Size? =
         facts[CameraCharacteristics.SCALER_STREAM_CONFIGURATION_MAP]

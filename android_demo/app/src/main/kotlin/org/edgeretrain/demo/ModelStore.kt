@@ -64,7 +64,9 @@ class ModelStore(private val context: Context) {
             val n = stream.read(chunk)
             if (n < 0) return data.toByteArray()
             data.write(chunk, 0, n)
-            if (data.size() > ModelFile.MAX_BYTES) throw ModelException(Fault.TOO_LARGE, "${ModelFile.MAX_BYTES shr 20} MiB")
+            if (data.size() > ModelFile.MAX_BYTES) {
+                throw ModelException(Fault.TOO_LARGE, "> ${ModelFile.MAX_BYTES shr 20} MiB")
+            }
         }
     }
 

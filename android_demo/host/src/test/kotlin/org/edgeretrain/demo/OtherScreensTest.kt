@@ -26,7 +26,9 @@ class OtherScreensTest : AppTest() {
     private fun Activity.facts(): Map<String, String> {
         val rows = view<ViewGroup>(R.id.facts)
         return (0 until rows.childCount).map(rows::getChildAt)
-            .associate { it.view<TextView>(R.id.fact_name).text.toString() to it.view<TextView>(R.id.fact_value).text.toString() }
+            .associate { row ->
+                row.view<TextView>(R.id.fact_name).text.toString() to row.view<TextView>(R.id.fact_value).text.toString()
+            }
     }
 
     private fun measure(model: String): Intent =

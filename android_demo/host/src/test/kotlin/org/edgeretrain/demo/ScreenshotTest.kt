@@ -91,7 +91,8 @@ class ScreenshotTest : AppTest() {
         val root = screen.window.decorView
         val bitmap = Bitmap.createBitmap(root.width, root.height, Bitmap.Config.ARGB_8888)
         root.draw(Canvas(bitmap))
-        val colors = IntArray(root.width * root.height).also { bitmap.getPixels(it, 0, root.width, 0, 0, root.width, root.height) }
+        val colors = IntArray(root.width * root.height)
+        bitmap.getPixels(colors, 0, root.width, 0, 0, root.width, root.height)
         assertTrue("$name is empty", colors.distinct().size > 50)
         val file = File("target/screenshots/$name.png").apply { parentFile!!.mkdirs() }
         file.outputStream().use { bitmap.compress(Bitmap.CompressFormat.PNG, 100, it) }

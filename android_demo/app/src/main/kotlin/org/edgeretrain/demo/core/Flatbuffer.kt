@@ -3,7 +3,7 @@ package org.edgeretrain.demo.core
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
-/** A table of a flatbuffer. Every read is bounds-checked by [ByteBuffer], so that a damaged file throws and never crashes. */
+/** A table of a flatbuffer. Every read is bounds-checked by [ByteBuffer]: a damaged file throws and never crashes. */
 internal class Table(private val data: ByteBuffer, private val position: Int) {
 
     private val vtable = position - data.getInt(position)

@@ -25,7 +25,9 @@ class ModelFile(
         /** Throws [ModelException] for anything that is not an image classifier. */
         fun parse(name: String, data: ByteArray): ModelFile {
             if (data.size > MAX_BYTES) throw ModelException(Fault.TOO_LARGE, "${data.size shr 20} MiB")
-            if (data.size < 32 || String(data, 4, 4, Charsets.ISO_8859_1) != "TFL3") throw ModelException(Fault.NOT_TFLITE)
+            if (data.size < 32 || String(data, 4, 4, Charsets.ISO_8859_1) != "TFL3") {
+                throw ModelException(Fault.NOT_TFLITE)
+            }
             val zip = intact { AppendedZip.of(data) }
             val flatbuffer = data.copyOf(zip.start)
             val graph = intact { Graph.read(flatbuffer) }

@@ -17,4 +17,6 @@ fun dequantize(raw: ByteArray, spec: TensorSpec): FloatArray = when (spec.dtype)
 
 /** The [count] most probable classes, best first; of equal ones the earlier class. */
 fun top(probabilities: FloatArray, labels: List<String>, count: Int): List<Score> =
-    probabilities.indices.sortedByDescending { probabilities[it] }.take(count).map { Score(labels[it], probabilities[it]) }
+    probabilities.indices.sortedByDescending { probabilities[it] }
+        .take(count)
+        .map { Score(labels[it], probabilities[it]) }

@@ -25,7 +25,10 @@ class JsonTest {
 
     @Test
     fun `what is not JSON is refused with its place`() {
-        val broken = listOf("", "{", "[1,]", "{\"a\"}", "nul", "1 2", "\"\\x\"", "\"a", "[", "\"\\u12\"", "{1:2}", "-", "\"\u0001\"")
+        val broken = listOf(
+            "", "{", "[1,]", "{\"a\"}", "nul", "1 2", "\"\\x\"", "\"a", "[", "\"\\u12\"", "{1:2}", "-",
+            "\"\u0001\"",
+        )
         for (text in broken) {
             val error = assertThrows(text, IllegalArgumentException::class.java) { Json.parse(text) }
             assert(error.message!!.startsWith("not JSON at character ")) { error.message!! }

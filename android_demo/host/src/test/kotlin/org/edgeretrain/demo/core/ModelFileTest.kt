@@ -116,7 +116,9 @@ class ModelFileTest {
             val data = if (i % 2 == 0) whole.copyOf(random.nextInt(whole.size)) else whole.copyOf()
             // Most tables of a .tflite stand at its end, some at its beginning
             val network = Fixtures.model("int8").flatbuffer.size
-            if (i % 2 == 1) repeat(20) { data[random.nextInt(maxOf(0, network - 40_000), network)] = random.nextInt().toByte() }
+            if (i % 2 == 1) {
+                repeat(20) { data[random.nextInt(maxOf(0, network - 40_000), network)] = random.nextInt().toByte() }
+            }
             try {
                 ModelFile.parse("x.tflite", data)
             } catch (_: ModelException) {

@@ -33,7 +33,10 @@ class SourcesTest {
         val layouts = listOf("layout", "layout-land").flatMap { File(sources, "res/$it").listFiles()!!.toList() }
         assertTrue(layouts.size >= 8)
         val literal = Regex("android:(text|contentDescription|hint)=\"(?!@string/)[^\"]*\"")
-        for (layout in layouts) assertEquals(layout.name, emptyList<String>(), literal.findAll(layout.readText()).map { it.value }.toList())
+        for (layout in layouts) {
+            val found = literal.findAll(layout.readText()).map { it.value }.toList()
+            assertEquals(layout.name, emptyList<String>(), found)
+        }
     }
 
     private fun strings(folder: String): Map<String, String> {
