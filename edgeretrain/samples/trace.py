@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from edgeretrain.samples.benchtop import draw_benchtop
@@ -36,7 +39,8 @@ def _crossing(origin: Array, direction: Array, radius: float) -> tuple[Array, Ar
 def _march(item: Item, origin: Array, direction: Array, near: Array, far: Array, pixel: float) -> Array:
     """Return how far each ray [3, n] (own frame) runs to the surface, or inf; `pixel` is a pixel's angle in radians."""
     found = np.full(near.shape, np.inf, np.float32)
-    index, at = np.arange(near.size), near.copy()
+    index: NDArray[np.signedinteger[Any]] = np.arange(near.size)
+    at = near.copy()
     (ox, oy, oz), (dx, dy, dz), end = origin, direction, far
     stride, tolerance = np.float32(item.solid.stride), np.float32(pixel * 0.35)
     for step in range(_STEPS):
@@ -65,8 +69,8 @@ def _lit(items: tuple[Item, ...], points: Array, light: Array, penumbra: float) 
             continue
         x, y, z = start[:, index]
         least, most = np.float32(radius * 0.03), np.float32(radius * 0.5)
-        at = np.maximum(near, least * 0.5)
-        shadow = np.ones(index.size, np.float32)
+        at: Array = np.maximum(near, least * 0.5)
+        shadow: Array = np.ones(index.size, np.float32)
         for _ in range(_SHADOW_STEPS):
             gap = item.solid.distance(x + toward[0] * at, y + toward[1] * at, z + toward[2] * at)
             shadow = np.minimum(shadow, np.float32(penumbra) * gap / at)
