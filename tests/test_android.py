@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from edgeretrain import android
 from edgeretrain.android import Phone, file_name, install, load_verified
+from edgeretrain.benchmark.app import measure_with_app
 from edgeretrain.cli import cli
 from edgeretrain.errors import DataError, EnvironmentFailure, QualityError, UsageError
 
@@ -196,3 +197,38 @@ def test_benchmark_gives_up_in_the_end(phone: FakePhone) -> None:
     phone.plan(answers=False)
     with pytest.raises(EnvironmentFailure, match=r"gave no result for m\.tflite within 0\.2 s: is its screen on\?"):
         Phone.find().benchmark("m.tflite", **PLAN, timeout=0.2)
+
+
+SUMMARY = {"p50_ms": 4.5, "p90_ms": 5.0, "p99_ms": 6.0}
+TIMINGS = [
+    {"threads": threads, "runs": 60, "inference": SUMMARY, "preprocess": {"p50_ms": 1.25}} for threads in (1, 2, 4)
+]
+
+
+def test_benchmark_by_the_app_gives_figures_per_thread_count(phone: FakePhone, model_file: Path) -> None:
+    phone.plan(result={"timings": TIMINGS})
+    found = measure_with_app([("m", model_file)], min_runs=10, min_seconds=0.1)
+    assert [(t.name, t.threads, t.p50_ms, t.runs) for t in found.timings] == [("m", n, 4.5, 60) for n in (1, 2, 4)]
+    assert found.timings[0].init_ms is None
+    assert "preprocessing 1.25 ms" in str(found.timings[0].delegate)
+    assert (found.problem, found.failures) == (None, ())
+    assert phone.file("models/my_model.tflite").read_bytes() == model_file.read_bytes()
+
+
+def test_benchmark_by_the_app_keeps_the_others_when_one_fails(phone: FakePhone, model_file: Path) -> None:
+    phone.plan(result={"error": "BROKEN x"})
+    found = measure_with_app([("m", model_file)])
+    assert "the app cannot use my_model.tflite: BROKEN x" in found.failures[0].reason
+    phone.plan(result={"timings": [{"threads": 1}]})
+    found = measure_with_app([("m", model_file)])
+    assert "the app's result for m is not complete" in found.failures[0].reason
+
+
+def test_benchmark_by_the_app_says_when_the_phone_is_lost(phone: FakePhone, model_file: Path) -> None:
+    phone.plan(answers=False)
+    found = measure_with_app([("m", model_file), ("n", model_file)], timeout_s=0.2)
+    assert found.timings == ()
+    assert str(found.problem).startswith(
+        "the phone was lost (the phone gave no result for my_model.tflite within 0.2 s"
+    )
+    assert "2 of 2 models were not measured" in str(found.problem)

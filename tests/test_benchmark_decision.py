@@ -16,9 +16,15 @@ def test_pareto_front_drops_what_another_beats_in_everything():
 
 
 def test_pareto_front_keeps_a_small_one_that_is_slow_and_bad():
-    small = cell("small", 3.0, size_bytes=50, correct=answers(70, 30))
-    fast = cell("fast", 1.0, size_bytes=100, correct=answers(80, 20))
+    small = cell("small", 3.0, size_bytes=50_000, correct=answers(70, 30))
+    fast = cell("fast", 1.0, size_bytes=100_000, correct=answers(80, 20))
     assert names(pareto_front([small, fast])) == ["small", "fast"]
+
+
+def test_pareto_front_does_not_count_single_bytes():
+    a = cell("a", 3.0, size_bytes=257_010, correct=answers(70, 30))
+    b = cell("b", 1.0, size_bytes=257_090, correct=answers(80, 20))
+    assert names(pareto_front([a, b])) == ["b"]
 
 
 def test_pareto_front_without_accuracy_weighs_latency_and_size():

@@ -66,7 +66,8 @@ def recommend(
 
 def _costs(cell: Cell, rated: bool) -> tuple[float, ...]:
     accuracy = -cell.accuracy.top1 if rated and cell.accuracy else 0.0
-    return cell.p50_ms or 0.0, float(cell.size_bytes), accuracy
+    # whole kB: the contracts of two files of one network differ by a few bytes, which is no reason to prefer one
+    return cell.p50_ms or 0.0, float(round(cell.size_bytes / 1000)), accuracy
 
 
 def _misses(cell: Cell, max_ms: float | None, max_kb: float | None, min_top1: float | None) -> list[tuple[float, str]]:

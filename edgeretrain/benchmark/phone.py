@@ -30,7 +30,7 @@ _GONE = re.compile(
 )
 
 
-class _DeviceGone(Exception):  # noqa: N818 (an event, always caught here)
+class DeviceGone(Exception):  # noqa: N818 (an event, always caught here)
     """The device no longer answers; the text says what adb said."""
 
 
@@ -64,11 +64,11 @@ def measure_on_phone(
     device cannot run is listed in `failures`; when the device disappears, `problem` says so and what was measured until
     then is kept. Raises EnvironmentFailure when there is no adb, no device, or no binary to begin with.
     """
-    device = _Device(adb, serial)
+    device = Device(adb, serial)
     try:
         remote_binary = _install(device, binary)
-        phone = _describe(device)
-    except _DeviceGone as gone:
+        phone = describe(device)
+    except DeviceGone as gone:
         raise EnvironmentFailure(f"the device disappeared before the first run: {gone}") from None
     found: dict[tuple[int, int], list[Run]] = {}
     failures: dict[int, Failure] = {}
@@ -85,9 +85,9 @@ def measure_on_phone(
                     if run:
                         found.setdefault((index, count), []).append(run)
                 progress(1)
-        thermal_after = _thermal(device)
+        thermal_after = thermal_state(device)
         device.shell("rm", "-r", REMOTE_DIR)
-    except _DeviceGone as gone:
+    except DeviceGone as gone:
         thermal_after = None
         missing = len(models) - len({index for index, _ in found}) - len(failures)
         problem = f"the device disappeared ({gone}): {missing} of {len(models)} models were not measured"
@@ -123,7 +123,7 @@ def parse_output(text: str) -> Run | None:
     )
 
 
-class _Device:
+class Device:
     """One device behind adb."""
 
     def __init__(self, adb: str, serial: str | None) -> None:
@@ -157,14 +157,14 @@ class _Device:
             return subprocess.CompletedProcess(command, 124, "", f"adb gave no answer within {timeout_s:.0f} s")
 
     def call(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
-        """Run an adb command. Raises _DeviceGone when the device does not answer any more."""
+        """Run an adb command. Raises DeviceGone when the device does not answer any more."""
         done = self._call(*arguments, timeout_s=timeout_s)
         if done.returncode != 0:
             if _GONE.search(done.stderr):
-                raise _DeviceGone(_said(done))
+                raise DeviceGone(_said(done))
             state = self._call("get-state")  # a run cut short says nothing itself
             if state.stdout.strip() != "device":
-                raise _DeviceGone(_said(state) or "no answer")
+                raise DeviceGone(_said(state) or "no answer")
         return done
 
     def shell(self, *words: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
@@ -177,7 +177,7 @@ def _said(done: subprocess.CompletedProcess[str]) -> str:
     return lines[-1][:200].removeprefix("error: ").removeprefix("adb: ") if lines else ""
 
 
-def _install(device: _Device, binary: str | None) -> str:
+def _install(device: Device, binary: str | None) -> str:
     """Make the work folder and return the path of benchmark_model on the device."""
     made = device.shell("mkdir", "-p", REMOTE_DIR)
     if made.returncode != 0:
@@ -197,7 +197,7 @@ def _install(device: _Device, binary: str | None) -> str:
     return remote
 
 
-def _describe(device: _Device) -> Phone:
+def describe(device: Device) -> Phone:
     """Return the device without figures."""
 
     def prop(*names: str) -> str:
@@ -211,13 +211,13 @@ def _describe(device: _Device) -> Phone:
         soc=prop("ro.soc.model", "ro.board.platform"),
         android=prop("ro.build.version.release"),
         governor=(governor.stdout.strip() or None) if governor.returncode == 0 else None,
-        thermal_before=_thermal(device),
+        thermal_before=thermal_state(device),
         thermal_after=None,
         timings=(),
     )
 
 
-def _thermal(device: _Device) -> str | None:
+def thermal_state(device: Device) -> str | None:
     """Return Android's thermal status in its own words (android.os.PowerManager), None where it tells none."""
     found = re.search(r"Thermal Status:\s*(\d)", device.shell("dumpsys", "thermalservice").stdout)
     words = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
@@ -228,16 +228,14 @@ def _remote_model(index: int) -> str:
     return f"{REMOTE_DIR}/model{index}.tflite"
 
 
-def _put_models(device: _Device, models: Sequence[tuple[str, Path]], failures: dict[int, Failure]) -> None:
+def _put_models(device: Device, models: Sequence[tuple[str, Path]], failures: dict[int, Failure]) -> None:
     for index, (_, path) in enumerate(models):
         pushed = device.call("push", str(path.resolve()), _remote_model(index), timeout_s=300)
         if pushed.returncode != 0:
             failures[index] = Failure(str(path), f"cannot be copied to the device: {_said(pushed)}")
 
 
-def _run(
-    device: _Device, binary: str, index: int, threads: int, path: Path, failures: dict[int, Failure]
-) -> Run | None:
+def _run(device: Device, binary: str, index: int, threads: int, path: Path, failures: dict[int, Failure]) -> Run | None:
     options = (f"--graph={_remote_model(index)}", f"--num_threads={threads}", "--use_xnnpack=true", "--max_secs=60")
     done = device.shell(binary, *options, timeout_s=_RUN_TIMEOUT_S)
     run = parse_output(done.stdout + "\n" + done.stderr)

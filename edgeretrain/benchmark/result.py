@@ -117,15 +117,16 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class PhoneTiming:
-    """One model on a device, as TensorFlow's benchmark_model measured it in each round."""
+    """One model on a device, as TensorFlow's benchmark_model measured it in each round, or the demo app in one."""
 
     name: str
     threads: int
     p50_ms: float
     """Median over the rounds of each round's median (its mean where the tool prints no median)."""
     rounds_ms: tuple[float, ...]
-    init_ms: float
-    first_ms: float
+    init_ms: float | None
+    first_ms: float | None
+    """None where the demo app measured, which tells neither."""
     memory_bytes: int | None
     """How much the process grew, as the tool says; approximate."""
     runs: int

@@ -56,8 +56,8 @@ def phone_rows(phone: Phone) -> tuple[list[str], list[list[str]]]:
             str(t.threads),
             f"{t.p50_ms:.2f}",
             " ".join(f"{ms:.2f}" for ms in t.rounds_ms),
-            f"{t.init_ms:.1f}",
-            f"{t.first_ms:.1f}",
+            f"{t.init_ms:.1f}" if t.init_ms is not None else "-",
+            f"{t.first_ms:.1f}" if t.first_ms is not None else "-",
             f"{t.memory_bytes / 1e6:.1f}" if t.memory_bytes is not None else "-",
         ]
         for t in phone.timings

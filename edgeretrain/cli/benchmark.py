@@ -16,7 +16,6 @@ from edgeretrain.errors import DataError, EnvironmentFailure, QualityError, Usag
 if TYPE_CHECKING:
     from edgeretrain.benchmark.compare import Comparison
     from edgeretrain.benchmark.result import Benchmark, Phone, Preprocessing
-    from edgeretrain.benchmark.run import Subject
     from edgeretrain.spec import ModelSpec
 
 MOST_PHOTOS = 20
@@ -96,6 +95,7 @@ def parse_numbers(text: str) -> tuple[int, ...]:
 @click.option("--min-top1", type=parse_share, metavar="SHARE", help="Recommend a model: accuracy at least.")
 @click.option("--device", help="Also measure on a phone: adb, or adb:SERIAL.")
 @click.option("--benchmark-binary", help="TensorFlow's benchmark_model for that phone: a file here, or a path on it.")
+@click.option("--app", is_flag=True, help="On that phone, the demo app's benchmark screen instead of benchmark_model.")
 def benchmark(
     models: tuple[Path, ...],
     widths: str | None,
@@ -125,6 +125,7 @@ def benchmark(
     min_top1: float | None,
     device: str | None,
     benchmark_binary: str | None,
+    app: bool,
 ) -> None:
     """Time the grid, or MODELS (.tflite files of any origin), side by side and say how sure the figures are.
 
@@ -134,8 +135,10 @@ def benchmark(
     """
     console = click.get_current_context().find_object(Console) or Console()
     serial = _serial(device)
-    if benchmark_binary and device is None:
-        raise UsageError("--benchmark-binary is for a phone: add --device adb")
+    if (benchmark_binary or app) and device is None:
+        raise UsageError("--benchmark-binary and --app are for a phone: add --device adb")
+    if benchmark_binary and app:
+        raise UsageError("--app measures without benchmark_model: leave out --benchmark-binary")
     if models and (widths or resolutions or instrumented or float_baseline):
         raise UsageError("--widths, --resolutions, --instrumented and --float-baseline are for the grid: give no files")
     specs = [] if models else _cells(widths, resolutions)
@@ -183,7 +186,14 @@ def benchmark(
     with console.progress("Measuring", steps(len(subjects), plan)) as advance:
         document = run_benchmark(subjects, plan, command=_command(), preprocessing=preprocess, advance=advance)
     if device is not None and document.cells:
-        document = replace(document, phones=(_on_phone(document, subjects, plan, serial, benchmark_binary, console),))
+        ran = {cell.name for cell in document.cells}
+        on_it = [(subject.name, subject.path) for subject in subjects if subject.name in ran]
+        phone = (
+            _with_app(on_it, plan, serial, console)
+            if app
+            else _on_phone(on_it, plan, serial, benchmark_binary, console)
+        )
+        document = replace(document, phones=(phone,))
     if (max_ms, max_kb, min_top1) != (None, None, None):
         choice = recommend(document.cells, max_ms=max_ms, max_kb=max_kb, min_top1=min_top1)
         document = replace(document, choice=choice)
@@ -247,15 +257,22 @@ def _command() -> str:
 
 
 def _on_phone(
-    document: Benchmark, subjects: list[Subject], plan: Plan, serial: str | None, binary: str | None, console: Console
+    models: list[tuple[str, Path]], plan: Plan, serial: str | None, binary: str | None, console: Console
 ) -> Phone:
     from edgeretrain.benchmark.phone import ROUNDS, measure_on_phone
 
-    ran = {cell.name for cell in document.cells}
-    models = [(subject.name, subject.path) for subject in subjects if subject.name in ran]
     with console.progress("On the phone", ROUNDS * len(models) * len(plan.threads)) as advance:
         return measure_on_phone(
             models, serial=serial, binary=binary, threads=plan.threads, seed=plan.seed, progress=advance
+        )
+
+
+def _with_app(models: list[tuple[str, Path]], plan: Plan, serial: str | None, console: Console) -> Phone:
+    from edgeretrain.benchmark.app import measure_with_app
+
+    with console.progress("On the phone", len(models)) as advance:
+        return measure_with_app(
+            models, serial=serial, min_runs=plan.min_runs, min_seconds=plan.min_seconds, progress=advance
         )
 
 

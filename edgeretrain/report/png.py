@@ -43,6 +43,8 @@ def render_png(document: Benchmark) -> bytes:
         if cell.name in front:
             axes.annotate(cell.name.removeprefix("mobilenet_v1_"), (x, y), xytext=(5, 5), textcoords="offset points")
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel(f"p50 latency in ms, {document.plan.threads[0]} thread(s), {document.host.cpu}")
     axes.set_ylabel("top-1 in %, 95 % interval" if rated else "size in kB")
     axes.grid(alpha=0.3)
