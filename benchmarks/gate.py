@@ -9,6 +9,7 @@ another busy process. Prints how often the gate fired and the A/A errors.
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -41,7 +42,7 @@ def main() -> None:
             other = subprocess.Popen([sys.executable, "-c", BUSY]) if busy else None
             try:
                 runs = [measured("050_160") for _ in range(21)]
-                same = [bool(compare(a, b).worse) for a, b in zip(runs, runs[1:], strict=False)]
+                same = [bool(compare(a, b).worse) for a, b in itertools.pairwise(runs)]
                 slower = [bool(compare(measured("025_224"), measured("075_128")).worse) for _ in range(10)]
             finally:
                 if other:
