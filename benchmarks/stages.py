@@ -1,9 +1,10 @@
-"""Where the time of `edgeretrain train` goes, and how it grows with the photos: whole processes, cold and warm cache.
+"""Where the time of `edgeretrain train` goes, and how costs grow with photos and cells: whole processes, cold and warm.
 
     python benchmarks/stages.py ../shared
 
 For 125, 250, 500 and 1,000 photos of flowers_small: a cold run (empty embedding cache, backbone read before) and a warm
-one, three times each, medians; and the peak memory of the process.
+one, three times each, medians; and the peak memory of the process. Then `edgeretrain benchmark --image-dir` with 250 photos,
+starters and hardly any timing, for 1, 2, 4, 8 and 16 cells, empty cache, once each.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from edgeretrain.console import print_table
 
 COUNTS = (125, 250, 500, 1000)
 REPEATS = 3
+CELLS = (("025", "128"), ("025", "128,160"), ("025", ""), ("025,050", ""), ("", ""))
 
 
 def subset(photos: Path, count: int, target: Path) -> Path:
@@ -58,6 +60,18 @@ def train(photos: Path, module: Path, cache: Path, out: Path) -> tuple[float, fl
     report = json.loads(process.stdout.read())
     _, _, usage = os.wait4(process.pid, 0)
     return time.perf_counter() - start, usage.ru_maxrss / 1024, report["seconds"]
+
+
+def sweep(photos: Path, widths: str, resolutions: str, root: Path) -> float:
+    """Wall seconds of one benchmark of some cells, from an empty cache."""
+    command = [sys.executable, "-m", "edgeretrain", "benchmark", "-q", "--image-dir", photos, "--module", "starter"]
+    command += ["--out", root / "out", "--min-runs", "10", "--min-seconds", "0.01"]
+    command += ["--widths", widths] if widths else []
+    command += ["--resolutions", resolutions] if resolutions else []
+    environment = os.environ | {"EDGERETRAIN_CACHE_DIR": str(root / "cache")}
+    start = time.perf_counter()
+    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL, env=environment)
+    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -101,6 +115,7 @@ def main() -> None:
         "MB",
     )
     print_table(headers, rows, title=f"train, 050/160, medians of {REPEATS}", right=(0, *range(2, 11)))
+    print_table(("cells", "wall s", "s a cell"), cells, title="benchmark with 250 photos", right=(0, 1, 2))
 
 
 if __name__ == "__main__":

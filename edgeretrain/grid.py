@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from edgeretrain.artifact import versions
 from edgeretrain.backbone import Backbone, quantize_per_channel
 from edgeretrain.benchmark.result import Accuracy
 from edgeretrain.benchmark.run import Subject
 from edgeretrain.console import Console
 from edgeretrain.embed import make_extractor
 from edgeretrain.errors import EnvironmentFailure
+from edgeretrain.metadata import ENTRY
 from edgeretrain.modules import TIMEOUT_S, load_backbone
 from edgeretrain.pipeline import Result, load_dataset, metadata_of, run
 from edgeretrain.spec import RESOLUTIONS, WIDTHS, ModelSpec, TrainSpec
-from edgeretrain.storage import sha256, write_file
+from edgeretrain.storage import cache_dir, sha256, write_file
 from edgeretrain.write import Head, write_model
 
 # Top-1 on ImageNet of the quantized networks, in %: TensorFlow's hosted models page (mobilenet_v1.md has the float ones).
@@ -45,6 +49,8 @@ class CellJob:
     folder: Path
     instrumented: bool = False
     float_baseline: bool = False
+    kept: Path | None = None
+    """Where a finished cell is kept (a .tflite and a .json), so that a killed sweep goes on from there."""
 
 
 def find_backbones(
@@ -103,13 +109,19 @@ def build_grid(
 ) -> list[Subject]:
     """Write the model of every cell into `folder`; with `image_dir`, retrained on its photos and evaluated.
 
-    Photos are decoded once for all cells, and embeddings come from and go to the cache, so a sweep that was killed repeats
-    little. `jobs` worker processes build cells; costs grow with photos x cells. `advance(1)` is called per cell.
+    Photos are decoded once for all cells. Embeddings and finished cells are kept in the cache, so a sweep that was killed
+    goes on where it was. `jobs` worker processes build cells; costs grow with photos x cells. `advance(1)` is called per cell.
     """
+    kept: list[Path | None] = [None] * len(backbones)
     if image_dir is not None:
         extractors = [make_extractor(backbone) for backbone in backbones]
-        load_dataset(image_dir, extractors, spec, jobs=jobs, console=console)
-    cells = [CellJob(b, image_dir, spec, folder, instrumented, float_baseline) for b in backbones]
+        dataset, _ = load_dataset(image_dir, extractors, spec, jobs=jobs, console=console)
+        facts = f"{dataset.digest} {spec} {instrumented} {versions()}"
+        kept = [cache_dir() / "cells" / sha256(f"{e.key} {facts}".encode()) for e in extractors]
+    cells = [
+        CellJob(backbone, image_dir, spec, folder, instrumented, float_baseline, place)
+        for backbone, place in zip(backbones, kept, strict=True)
+    ]
     built: dict[int, list[Subject]] = {}
     if image_dir is None or len(cells) == 1 or jobs == 1:
         for index, cell in enumerate(cells):
@@ -130,26 +142,53 @@ def build_grid(
 def build_cell(cell: CellJob) -> list[Subject]:
     """Write one cell's .tflite, and its float32 twin if asked for; the unit of work of a sweep."""
     spec = cell.backbone.spec
-    accuracy = None
-    if cell.image_dir is None:
-        head = _stand_in(spec.features)
-        labels = tuple(f"class {i}" for i in range(STAND_IN_CLASSES))
-        metadata = {"TFLITE_METADATA": metadata_of(cell.backbone, labels, cell.spec.io_type)}
+    finished = None if cell.float_baseline else _read_kept(cell.kept)
+    head: Head | None = None
+    if finished is not None:
+        data, accuracy, classes = finished
+    elif cell.image_dir is None:
+        head, accuracy, classes = _stand_in(spec.features), None, STAND_IN_CLASSES
+        metadata = {ENTRY: metadata_of(cell.backbone, [f"class {i}" for i in range(classes)], cell.spec.io_type)}
         data = write_model(cell.backbone, head, scheme=cell.spec.scheme, io_type=cell.spec.io_type, metadata=metadata)
     else:
         result = run(cell.image_dir, cell.backbone, cell.spec, instrumented=cell.instrumented, jobs=1)
         head, data, accuracy = result.trained.head, result.model.data, accuracy_of(result)
+        classes = head.classes
+        _keep(cell.kept, data, accuracy, classes)
     path = cell.folder / f"{spec.name}.tflite"
     write_file(path, data)
     official = cell.backbone.source.kind in OFFICIAL
     published = _PUBLISHED[spec.width][RESOLUTIONS.index(spec.res)] / 100 if official else None
-    macs = count_macs(cell.backbone, head.classes)
+    macs = count_macs(cell.backbone, classes)
     subjects = [Subject(path, spec.name, accuracy, published, macs, cell.spec.scheme)]
-    if cell.float_baseline:
+    if cell.float_baseline and head is not None:
         twin = cell.folder / f"{spec.name}_float32.tflite"
         write_file(twin, write_model(cell.backbone, head, scheme="float32"))
         subjects.append(Subject(twin, f"{spec.name}_float32", None, None, macs, "float32"))
     return subjects
+
+
+def _keep(place: Path | None, data: bytes, accuracy: Accuracy, classes: int) -> None:
+    """Keep a finished cell; the .json, written last, says that both are there. A cache that fails only costs time."""
+    if place is not None:
+        with contextlib.suppress(EnvironmentFailure):
+            write_file(place.with_suffix(".tflite"), data)
+            facts = {"accuracy": asdict(accuracy), "classes": classes, "sha256": sha256(data)}
+            write_file(place.with_suffix(".json"), json.dumps(facts))
+
+
+def _read_kept(place: Path | None) -> tuple[bytes, Accuracy, int] | None:
+    """What `_keep` kept at `place`, None if it is not there or not whole."""
+    if place is None:
+        return None
+    try:
+        facts = json.loads(place.with_suffix(".json").read_text())
+        data = place.with_suffix(".tflite").read_bytes()
+        if sha256(data) != facts["sha256"]:
+            return None
+        return data, Accuracy(**facts["accuracy"]), int(facts["classes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def accuracy_of(result: Result) -> Accuracy:

@@ -6,6 +6,7 @@ import pytest
 
 from edgeretrain.backbone import MAGIC, Layer, layer_table, pack, quantize_per_channel, round_keeping_sums, unpack
 from edgeretrain.errors import EnvironmentFailure
+from edgeretrain.modules import starter
 from edgeretrain.modules.hosted import read_hosted
 from edgeretrain.modules.quantops import read_quantops
 from edgeretrain.modules.starter import load_starter, read_layers, starter_card
@@ -143,6 +144,16 @@ def test_starters_are_small_and_have_a_card():
     sizes = [len(files("edgeretrain").joinpath(f"starters/starter_{width}.backbone").read_bytes()) for width in WIDTHS]
     assert sum(sizes) < 7_000_000
     assert "How they were made" in starter_card()
+
+
+def test_a_damaged_or_missing_starter_is_named(tmp_path, monkeypatch):
+    (tmp_path / "starters").mkdir()
+    monkeypatch.setattr(starter, "files", lambda package: tmp_path)
+    with pytest.raises(EnvironmentFailure, match="the package's own starter_050.backbone cannot be read"):
+        load_starter(ModelSpec("050"))
+    (tmp_path / "starters/starter_050.backbone").write_bytes(pack(random_backbone("050"))[:-500])
+    with pytest.raises(EnvironmentFailure, match="the package's own starter_050.backbone is damaged"):
+        load_starter(ModelSpec("050"))
 
 
 def test_starters_are_what_the_script_makes_of_the_distilled_networks(shared):

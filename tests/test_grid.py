@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeretrain import embed
+from edgeretrain import embed, grid
 from edgeretrain.artifact import load_model, verify
 from edgeretrain.errors import EnvironmentFailure
 from edgeretrain.grid import CellJob, build_cell, build_grid, count_macs, find_backbones, parse_cells
@@ -72,6 +72,24 @@ def test_a_sweep_decodes_each_photo_once(photos, tmp_path, fresh_cache, monkeypa
     assert len(decoded) == 72
     build_grid([load_starter(spec) for spec in SMALL], photos, TrainSpec(), tmp_path, jobs=1)
     assert len(decoded) == 72
+
+
+def test_a_killed_sweep_goes_on_where_it_was(photos, tmp_path, fresh_cache, monkeypatch):
+    backbones = [load_starter(spec) for spec in SMALL]
+    first = build_grid(backbones[:1], photos, TrainSpec(), tmp_path / "killed", jobs=1)
+    trained = []
+    run = grid.run
+    monkeypatch.setattr(grid, "run", lambda *a, **o: trained.append(a[1].spec) or run(*a, **o))
+    again = build_grid(backbones, photos, TrainSpec(), tmp_path / "again", jobs=1)
+    assert trained == SMALL[1:]
+    assert again[0].accuracy == first[0].accuracy
+    assert again[0].path.read_bytes() == first[0].path.read_bytes()
+    (damaged,) = [
+        path for path in fresh_cache.glob("cells/*.tflite") if path.read_bytes() == first[0].path.read_bytes()
+    ]
+    damaged.write_bytes(b"x")
+    build_grid(backbones, photos, TrainSpec(), tmp_path / "third", jobs=1)
+    assert trained == [SMALL[1], SMALL[0]]
 
 
 def test_published_figures_stand_beside_official_networks_only(shared, tmp_path):
