@@ -100,6 +100,10 @@ def main() -> None:
                 shown = [stages[key] for key in ("backbone", "embed", "train", "write", "evaluate", "seal")]
                 peak = max(run[1] for run in runs)
                 rows.append((count, kind, f"{wall:.2f}", f"{start:.2f}", *(f"{v:.2f}" for v in shown), f"{peak:.0f}"))
+        cells = []
+        for number, (widths, resolutions) in enumerate(CELLS):
+            seconds = sweep(root / "photos250", widths, resolutions, root / f"sweep{number}")
+            cells.append((2**number, f"{seconds:.1f}", f"{seconds / 2**number:.2f}"))
     print(machine())
     headers = (
         "photos",
