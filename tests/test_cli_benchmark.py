@@ -151,7 +151,9 @@ def test_malformed_options_are_usage_errors(model, arguments, message):
         (["--threads", "0"], "threads must be numbers from 1 to 256, not 0"),
         (["--device", "usb"], "--device must be adb or adb:SERIAL, not 'usb'"),
         (["--device", "adb:a b"], "--device must be adb or adb:SERIAL"),
-        (["--benchmark-binary", "x"], "--benchmark-binary is for a phone: add --device adb"),
+        (["--benchmark-binary", "x"], "--benchmark-binary and --app are for a phone: add --device adb"),
+        (["--app"], "--benchmark-binary and --app are for a phone: add --device adb"),
+        (["--app", "--benchmark-binary", "x", "--device", "adb"], "--app measures without benchmark_model"),
     ],
 )
 def test_options_that_make_no_sense_are_usage_errors(model, arguments, message):
