@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeretrain.artifact import Check, Model
+from edgeretrain.artifact import Check, Model, codes_apart
 from edgeretrain.errors import DataError, EnvironmentFailure
 from edgeretrain.golden import as_input, golden_picture, run
 from edgeretrain.images import Pixels
@@ -145,20 +145,13 @@ def _answers_here(model: Model, pictures: Sequence[Pixels]) -> list[bytes]:
 def _compare(model: Model, core: Core, found: Sequence[bytes], expected: Sequence[bytes]) -> Check:
     count = len(expected)
     equal = sum(a == b for a, b in zip(found, expected, strict=True))
-    apart = max((_apart(a, b) for a, b in zip(found, expected, strict=True)), default=0)
+    apart = max((codes_apart(a, b, model.output.dtype) for a, b in zip(found, expected, strict=True)), default=0)
     assert model.contract is not None
     allowed = MOST_CODES.get(str(model.contract["scheme"]), 0)
     seen = f"{equal} of {count} pictures equal" + (
         "" if equal == count else f", the others at most {apart} codes apart"
     )
     return Check(f"ARM64 {core.name}", apart <= allowed, seen)
-
-
-def _apart(a: bytes, b: bytes) -> int:
-    """Largest difference of two answers in codes; of float32 ones it is that of their bytes, so only 0 means much."""
-    if len(a) != len(b):
-        return 256
-    return int(np.abs(np.frombuffer(a, np.uint8).astype(int) - np.frombuffer(b, np.uint8)).max(initial=0))
 
 
 def make_root() -> Path:

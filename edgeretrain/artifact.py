@@ -10,6 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -236,12 +237,13 @@ def _integer_check(model: Model) -> Check:
     return Check("integers only", floats <= allowed, seen)
 
 
-def _codes_apart(a: bytes, b: bytes) -> int:
-    """Largest difference of two outputs, byte by byte; of different lengths or far apart: 256 at most."""
+def codes_apart(a: bytes, b: bytes, dtype: str) -> int:
+    """Largest difference of two outputs of `dtype` in codes of 1/256, rounded up; 256 for different lengths or no numbers."""
     if len(a) != len(b):
         return 256
-    difference = np.abs(np.frombuffer(a, np.uint8).astype(int) - np.frombuffer(b, np.uint8)).max(initial=0)
-    return int(difference)
+    first, second = (np.frombuffer(data, dtype).astype(np.float64) for data in (a, b))
+    largest = float(np.abs(first - second).max(initial=0)) * (256 if dtype == "float32" else 1)
+    return ceil(largest) if largest < 256 else 256
 
 
 def _golden_check(model: Model, golden: dict[str, Any]) -> Check:
@@ -254,7 +256,8 @@ def _golden_check(model: Model, golden: dict[str, Any]) -> Check:
         if all(answer == vector.outputs[kernels] for answer, vector in zip(answers, vectors, strict=True)):
             return Check("golden vectors", True, f"{len(vectors)} of {len(vectors)} equal ({kernels} kernels)")
     if all(
-        _codes_apart(answer, vector.outputs["xnnpack"]) <= 1 for answer, vector in zip(answers, vectors, strict=True)
+        codes_apart(answer, vector.outputs["xnnpack"], model.output.dtype) <= 1
+        for answer, vector in zip(answers, vectors, strict=True)
     ):
         return Check("golden vectors", True, f"{len(vectors)} of {len(vectors)} within 1 code (xnnpack kernels)")
     wrong = [

@@ -119,8 +119,3 @@ def test_an_apt_without_python_is_explained() -> None:
     with pytest.raises(EnvironmentFailure, match="apt knows no python3-minimal for arm64"):
         arm64._python_version("Package: python3-minimal")
     assert arm64._python_version("Depends: python3.11-minimal (>= 3.11.2-1~)") == "3.11"
-
-
-def test_codes_apart_of_answers() -> None:
-    assert arm64._apart(b"\x00\x05", b"\x01\x02") == 3
-    assert arm64._apart(b"\x00", b"\x00\x00") == 256

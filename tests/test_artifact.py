@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from edgeretrain.artifact import CONTRACT_FILE, load_model, model_from_bytes, verify
+from edgeretrain.artifact import CONTRACT_FILE, codes_apart, load_model, model_from_bytes, verify
 from edgeretrain.errors import DataError
 from edgeretrain.golden import golden_picture, make_vectors, replay
 from edgeretrain.metadata import append_files, classifier_metadata, read_files, read_normalization
@@ -210,3 +210,14 @@ def test_written_files_load_with_all_kernels(shared, width):
         model = write_model(backbone, random_head(backbone.spec.features), scheme=scheme)
         for kernels in ("xnnpack", "builtin"):
             load_interpreter(model, kernels=kernels)
+
+
+def test_codes_apart_are_counted_in_the_type_of_the_output():
+    assert codes_apart(b"\x00\x05", b"\x01\x02", "uint8") == 3
+    assert codes_apart(b"\x00", b"\x00\x00", "uint8") == 256
+    assert codes_apart(b"\x7f", b"\x80", "int8") == 255
+    assert codes_apart(b"\x00", b"\xff", "int8") == 1
+    one, half, nan = (np.float32(value).tobytes() for value in (1 / 256, 0.5, np.nan))
+    assert codes_apart(one, np.float32(0).tobytes(), "float32") == 1
+    assert codes_apart(one, half, "float32") == 127
+    assert codes_apart(one, nan, "float32") == 256
