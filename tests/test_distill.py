@@ -7,13 +7,12 @@ import threading
 import numpy as np
 import pytest
 
+from edgeretrain import pictures
 from edgeretrain.__main__ import run
 from edgeretrain.backbone import Source, pack, unpack
+from edgeretrain.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from edgeretrain.console import Console
-from edgeretrain.distill import pool as pools
 from edgeretrain.distill import run as steps
-from edgeretrain.distill.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from edgeretrain.distill.interrupt import postponed
 from edgeretrain.distill.pool import View, open_pool, view_of
 from edgeretrain.distill.quality import linear_probe, similarity
 from edgeretrain.distill.spec import DistillSpec
@@ -21,6 +20,7 @@ from edgeretrain.distill.teacher import Teacher, load_teacher
 from edgeretrain.embed import as_matrix, embed_photos, make_extractor, run_extractor
 from edgeretrain.errors import DataError, EnvironmentFailure, QualityError, UsageError
 from edgeretrain.images import load_pixels
+from edgeretrain.interrupt import postponed
 from edgeretrain.modules.starter import load_starter
 from edgeretrain.runtime import load_interpreter
 from edgeretrain.spec import ModelSpec
@@ -234,9 +234,13 @@ def test_pool_is_by_content_and_lists_what_cannot_be_used(photos, tmp_path):
 
 
 def test_memory_is_bounded_without_changing_a_pixel(photos, pool, monkeypatch):
-    monkeypatch.setattr(pools, "MEMORY_BYTES", 50_000)
+    monkeypatch.setattr(pictures, "MEMORY_BYTES", 50_000)
     tight = open_pool(photos, 160)
-    assert sum(pixels.nbytes for pixels in tight._kept.values()) <= 50_000 < sum(p.nbytes for p in pool._kept.values())
+    assert (
+        sum(pixels.nbytes for pixels in tight.pictures.kept.values())
+        <= 50_000
+        < sum(p.nbytes for p in pool.pictures.kept.values())
+    )
     for number in range(20):
         view = view_of(number, pool, 0, 0.25)
         assert view == view_of(number, tight, 0, 0.25)
@@ -271,7 +275,7 @@ def test_views_show_every_training_photo_once_an_epoch_and_none_held_back(pool):
 
 def test_a_photo_that_vanishes_is_named(tmp_path, monkeypatch):
     folder = write_photos(tmp_path / "photos", 8)
-    monkeypatch.setattr(pools, "MEMORY_BYTES", 0)
+    monkeypatch.setattr(pictures, "MEMORY_BYTES", 0)
     pool = open_pool(folder, 128)
     pool.paths[3].unlink()
     with pytest.raises(DataError, match=r"\.jpg was usable a moment ago, now it is not \(no such file\)"):

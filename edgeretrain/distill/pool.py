@@ -6,7 +6,6 @@ Which photo, crop and flip view number n is follows from n and the seed alone, s
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,11 +18,10 @@ from PIL import Image
 
 from edgeretrain.console import Console
 from edgeretrain.errors import DataError
-from edgeretrain.images import Pixels, decode, read_picture, resize
+from edgeretrain.images import Pixels, read_picture
 from edgeretrain.parallel import ordered_map
+from edgeretrain.pictures import Pictures
 
-MEMORY_BYTES = 1 << 30
-"""So many bytes of pixels are kept; photos beyond that are decoded again whenever a view of them is due."""
 MIN_PHOTOS = 20
 """Fewer photos than this teach nothing that a held-back photo could confirm."""
 HELD_BACK = 0.1
@@ -45,15 +43,14 @@ class View:
 class Pool:
     """Usable photos in the order of their contents' SHA-256; the first `held_back` of them are never trained on.
 
-    `side` px is the largest side kept. `rejected` are (name, reason).
+    `rejected` are (name, reason).
     """
 
     paths: tuple[Path, ...]
     held_back: int
     digest: str
     rejected: tuple[tuple[str, str], ...]
-    side: int
-    _kept: dict[int, Pixels] = field(repr=False)
+    pictures: Pictures = field(repr=False)
 
     @property
     def training(self) -> int:
@@ -62,15 +59,7 @@ class Pool:
 
     def pixels(self, view: View, resolutions: Sequence[int]) -> list[Pixels]:
         """The view as uint8 [res, res, 3] for each of `resolutions`. Raises DataError if its file is gone by now."""
-        kept = self._kept.get(view.row)
-        if kept is None:
-            path = self.paths[view.row]
-            try:
-                kept = _squeeze(read_picture(path), self.side)
-            except DataError as error:
-                raise DataError(
-                    f"{path} was usable a moment ago, now it is not ({error}): is the folder changing?"
-                ) from None
+        kept = self.pictures.get(self.paths[view.row])
         image, side = Image.fromarray(kept), len(kept)
         left, top, right, bottom = view.box
         box = (side * left, side * top, side * right, side * bottom)
@@ -78,52 +67,41 @@ class Pool:
         return [np.ascontiguousarray(pixels[:, ::-1]) for pixels in found] if view.flip else found
 
 
-def _squeeze(data: bytes, side: int) -> Pixels:
-    """A decoded photo as a square of at most `side` px; a small photo is not blown up."""
-    image = decode(data)
-    return resize(image, min(side, max(image.size)))
-
-
 def open_pool(folder: Path, side: int, *, jobs: int | None = None, console: Console | None = None) -> Pool:
     """Decode every file in `folder` and its sub-folders once, through the one decoder; copies of a photo count once.
 
-    Memory: `MEMORY_BYTES` of pixels. Raises DataError for no folder and for too few usable photos.
+    Memory: `pictures.MEMORY_BYTES` of pixels. Raises DataError for no folder and for too few usable photos.
     """
     console = console or Console(quiet=True)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: expected a folder of photos")
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not _hidden(path.relative_to(folder)))
-    lock, left = threading.Lock(), MEMORY_BYTES
+    pictures = Pictures(side)
 
-    def one(path: Path) -> tuple[bytes, Pixels | None] | str:
-        nonlocal left
+    def one(path: Path) -> bytes | str:
         try:
             data = read_picture(path)
-            pixels = _squeeze(data, side)
+            pictures.add(path, data)
         except DataError as error:
             return str(error)
-        with lock:
-            left -= pixels.nbytes
-            keep = left >= 0
-        return hashlib.sha256(data).digest(), pixels if keep else None
+        return hashlib.sha256(data).digest()
 
     with console.progress("Reading photos", len(files)) as advance:
         results = ordered_map(one, files, jobs=jobs, done=lambda result: advance(1))
     rejected = []
-    found: dict[bytes, tuple[Path, Pixels | None]] = {}
+    found: dict[bytes, Path] = {}
     for path, result in zip(files, results, strict=True):
         if isinstance(result, str):
             rejected.append((path.relative_to(folder).as_posix(), result))
         else:
-            found.setdefault(result[0], (path, result[1]))
+            found.setdefault(result, path)
     if len(found) < MIN_PHOTOS:
         problem = f"; the first problem: {rejected[0][0]}: {rejected[0][1]}" if rejected else ""
         raise DataError(f"{folder} has {len(found)} usable photos, at least {MIN_PHOTOS} are needed{problem}")
     digests = sorted(found)
-    kept = {row: pixels for row, digest in enumerate(digests) if (pixels := found[digest][1]) is not None}
     held_back = min(MAX_HELD_BACK, max(2, round(len(found) * HELD_BACK)))
     digest = hashlib.sha256(b"".join(digests)).hexdigest()
-    return Pool(tuple(found[d][0] for d in digests), held_back, digest, tuple(rejected), side, kept)
+    return Pool(tuple(found[d] for d in digests), held_back, digest, tuple(rejected), pictures)
 
 
 def _hidden(path: Path) -> bool:

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edgeretrain import checkpoint
 from edgeretrain.artifact import versions
 from edgeretrain.backbone import Backbone, Source, layer_table, pack, quantize_per_channel
+from edgeretrain.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from edgeretrain.console import Console
-from edgeretrain.distill import checkpoint
 from edgeretrain.distill.card import card
-from edgeretrain.distill.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from edgeretrain.distill.interrupt import postponed
 from edgeretrain.distill.pool import Pool, View, open_pool, view_of
 from edgeretrain.distill.quality import Floats, linear_probe, regression, similarity, spread_of
 from edgeretrain.distill.spec import DistillSpec
@@ -30,6 +29,7 @@ from edgeretrain.distill.teacher import Teacher
 from edgeretrain.embed import as_matrix, cache_file, embed_photos, make_extractor, run_extractor
 from edgeretrain.errors import DataError, QualityError, UsageError
 from edgeretrain.images import Pixels
+from edgeretrain.interrupt import postponed
 from edgeretrain.modules import load_backbone
 from edgeretrain.modules.starter import INPUT_RANGE
 from edgeretrain.spec import ModelSpec

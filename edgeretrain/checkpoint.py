@@ -1,4 +1,4 @@
-"""The state of a distillation on disk: one .npz without pickle, written aside and renamed."""
+"""The state of a training on disk: one .npz without pickle, written aside and renamed."""
 
 from __future__ import annotations
 
