@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, pi
 
+from edgeretrain.schedule import step_size
 from edgeretrain.spec import check_options, option
-
-WARM_UP = 0.04
-"""Share of a phase in which the step size rises from nearly 0."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +35,5 @@ class DistillSpec:
         return self.steps - max(1, round(self.steps * self.quantized_share))
 
     def rate(self, step: int) -> float:
-        """Step size of step 0, 1, ...: a cosine to 0 with a short warm-up (Loshchilov & Hutter 2017, arXiv:1608.03983).
-
-        Fake quantization at the end has a cosine of its own that begins at a tenth: the weights are near their place.
-        """
-        begin, end, top = 0, self.float_steps, self.learning_rate
-        if step >= self.float_steps:
-            begin, end = self.float_steps, self.steps
-            top *= 0.1 if self.float_steps else 1.0
-        warm_up = min(1.0, (step - begin + 1) / (1 + WARM_UP * (end - begin)))
-        return top * warm_up * 0.5 * (1 + cos(pi * (step - begin) / (end - begin)))
+        """Step size of step 0, 1, ..."""
+        return step_size(step, self.float_steps, self.steps, self.learning_rate)

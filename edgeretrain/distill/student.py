@@ -9,22 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from edgeretrain._tensorflow import load_tensorflow
-from edgeretrain.backbone import RELU6_SCALE, Backbone, quantize_per_channel
+from edgeretrain.backbone import Backbone
 from edgeretrain.distill.quality import Floats
 from edgeretrain.distill.spec import DistillSpec
 from edgeretrain.errors import DataError
 from edgeretrain.images import Pixels
-from edgeretrain.network import build_network, network_input, variables_of
+from edgeretrain.network import network_input
+from edgeretrain.trainee import Trainee
 
 tf = load_tensorflow()
 import tf_keras as keras  # noqa: E402
 
-EPSILON = 1e-3  # of batch norm, as slim's
-MOMENTUM = 0.9  # of its moving averages: runs are short
 TEMPERATURE = 2.0  # of the logits (Hinton et al. 2015, arXiv:1503.02531)
 WEIGHT_DECAY = 1e-4
 
@@ -46,19 +44,22 @@ class Student:
         sizes = ((features, classes), (classes,)) if classes else ()
         self.logits = [tf.Variable(tf.zeros(size)) for size in sizes]
         self.step_number = 0
-        self.quantized = False
-        self.network, self.pairs = _float_network(start, network_input(start, pictures))
+        self.trainee = Trainee(start, network_input(start, pictures))
         self._compile()
+
+    @property
+    def quantized(self) -> bool:
+        """Whether the fake-quant network is what trains now."""
+        return self.trainee.quantized
 
     def _quantize(self) -> None:
         """Go over to the fake-quant network."""
-        self.network = build_network(self.backbone(), None)
-        self.quantized = True
+        self.trainee.quantize()
         self._compile()
 
     def _compile(self) -> None:
         """A new optimizer and a new graph for the network of this phase."""
-        self.trained = [*self.network.trainable_variables, *self.linear, *self.logits]
+        self.trained = [*self.trainee.variables(), *self.linear, *self.logits]
         self.optimizer = keras.optimizers.AdamW(self.spec.learning_rate, weight_decay=WEIGHT_DECAY, beta_2=0.99)
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.optimizer.build(self.trained)
@@ -77,10 +78,9 @@ class Student:
 
     def _update(self, pictures: Any, features: Any, logits: Any) -> Any:
         if self.quantized:
-            for kernel, _, limit in variables_of(self.network):
-                limit.assign(_largest(kernel, limit.shape[0]))
+            self.trainee.follow()
         with tf.GradientTape() as tape:
-            own = self.network(pictures, training=True)
+            own = self.trainee.network(pictures, training=True)
             weights, bias = self.linear
             loss = tf.reduce_mean((own @ weights + bias - features) ** 2)
             if self.logits:
@@ -94,15 +94,7 @@ class Student:
 
     def backbone(self) -> Backbone:
         """The student as integers: per channel, step max|w| / 127 as in training. Its `source` is still the start's."""
-        if self.quantized:
-            real = [(kernel.numpy(), bias.numpy()) for kernel, bias, _ in variables_of(self.network)]
-        else:
-            real = [_folded(*pair) for pair in self.pairs]
-        layers = tuple(
-            quantize_per_channel(weights.reshape(shape.weights), bias, RELU6_SCALE)
-            for shape, (weights, bias) in zip(self.start.table, real, strict=True)
-        )
-        return Backbone(self.start.spec, layers, self.start.input_range, self.start.source)
+        return self.trainee.backbone()
 
     def state(self) -> list[NDArray[Any]]:
         """Everything that training goes on from, as arrays; `restore` takes them."""
@@ -120,44 +112,4 @@ class Student:
             variable.assign(array)
 
     def _variables(self) -> list[Any]:
-        return [*self.network.variables, *self.linear, *self.logits, *self.optimizer.variables]
-
-
-def _largest(kernel: Any, channels: int) -> Any:
-    """max|w| per channel of a kernel [h, w, in, out] or [h, w, channels, 1]; a dead channel keeps a range."""
-    flat = tf.reshape(kernel, (-1, channels))
-    return tf.maximum(tf.reduce_max(tf.abs(flat), axis=0), 1e-6)
-
-
-def _float_network(start: Backbone, pictures: Floats) -> tuple[Any, list[tuple[Any, Any]]]:
-    """The backbone as a float tf_keras model with batch norm, and its (convolution, batch norm) pairs.
-
-    Each norm is set to undo what it does to `pictures`, so that the network begins as `start`. (Random weights learn faster
-    so, too, than from activations of unit variance: loss 0.91 against 0.95 after 120 steps.)
-    """
-    image = keras.Input((start.spec.res, start.spec.res, 3), name="image")
-    x, seen, pairs = image, tf.constant(pictures), []
-    for shape, layer in zip(start.table, start.layers, strict=True):
-        options: dict[str, Any] = {"strides": shape.stride, "padding": "same", "use_bias": False, "name": shape.name}
-        if shape.kind == "depthwise":
-            convolution = keras.layers.DepthwiseConv2D(3, **options)
-        else:
-            convolution = keras.layers.Conv2D(shape.channels, shape.weights[0], **options)
-        norm = keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=f"{shape.name}_norm")
-        x = tf.nn.relu6(norm(convolution(x)))
-        convolution.set_weights([layer.weights.reshape(convolution.weights[0].shape)])
-        linear = convolution(seen)
-        mean, variance = (part.numpy() for part in tf.nn.moments(linear, axes=(0, 1, 2)))
-        norm.set_weights([np.sqrt(variance + EPSILON), mean + layer.bias, mean, variance])
-        seen = tf.nn.relu6(linear + layer.bias)
-        pairs.append((convolution, norm))
-    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(x), name=start.spec.name), pairs
-
-
-def _folded(convolution: Any, norm: Any) -> tuple[Floats, Floats]:
-    """(weights, bias) of a convolution with its batch norm folded in (Jacob et al. 2018, arXiv:1712.05877, section 3.2)."""
-    (weights,) = convolution.get_weights()
-    gamma, beta, mean, variance = norm.get_weights()
-    factor = gamma / np.sqrt(variance + EPSILON)
-    per_channel = factor[:, None] if isinstance(convolution, keras.layers.DepthwiseConv2D) else factor
-    return weights * per_channel, beta - mean * factor
+        return [*self.trainee.network.variables, *self.linear, *self.logits, *self.optimizer.variables]
