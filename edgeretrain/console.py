@@ -133,3 +133,8 @@ def native_log() -> Iterator[tuple[TextIO, Path]]:
             user.close()
         with contextlib.suppress(OSError):
             Path(name).unlink()
+
+
+def duration(seconds: float) -> str:
+    """`5 min`, or `40 s` below 100 seconds."""
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"

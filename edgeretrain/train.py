@@ -83,7 +83,7 @@ def train_head(
     weights = (best[0] / spread).astype(np.float32)
     bias = (best[1] - mean @ weights).astype(np.float32)
     layer = quantize_per_channel(weights[None, None], bias)
-    scale, zero_point = _logit_range(train[0] @ layer.weights[0, 0] + bias)
+    scale, zero_point = logit_range(train[0] @ layer.weights[0, 0] + bias)
     return TrainedHead(Head(layer, scale, zero_point), weights, bias, curve, float(decay), step)
 
 
@@ -94,7 +94,7 @@ def _some(x: Floats, y: Labels, count: int, seed: int) -> tuple[Floats, Labels]:
     return x[chosen], y[chosen]
 
 
-def _logit_range(logits: Floats) -> tuple[np.float32, int]:
+def logit_range(logits: Floats) -> tuple[np.float32, int]:
     """Scale and int8 zero point that cover `logits` and 0."""
     low, high = min(float(logits.min()), 0.0), max(float(logits.max()), 0.0)
     margin = _MARGIN * (high - low) or 1.0
@@ -174,7 +174,7 @@ class _Path:
             weights = np.rint(weights / step) * step
         logits = x @ weights + bias
         if quantized:
-            scale, zero_point = _logit_range(logits)
+            scale, zero_point = logit_range(logits)
             logits = (np.clip(np.rint(logits / scale) + zero_point, -128, 127) - zero_point) * scale
         result: Floats = logits.reshape(len(x), len(self.decays), self.classes)
         return result

@@ -20,7 +20,7 @@ from edgeretrain import checkpoint
 from edgeretrain.artifact import versions
 from edgeretrain.backbone import Backbone, Source, layer_table, pack, quantize_per_channel
 from edgeretrain.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
-from edgeretrain.console import Console
+from edgeretrain.console import Console, duration
 from edgeretrain.distill.card import card
 from edgeretrain.distill.pool import Pool, View, open_pool, view_of
 from edgeretrain.distill.quality import Floats, linear_probe, regression, similarity, spread_of
@@ -267,7 +267,7 @@ def _train(
                 pace = (step - said_step) / max(now - said, 1e-9)
                 console.say(
                     f"Step {step} of {spec.steps}: loss {np.mean(losses):.4f}, {pace * spec.batch_size:.0f} photos/s, "
-                    f"{_duration((spec.steps - step) / pace)} left"
+                    f"{duration((spec.steps - step) / pace)} left"
                 )
                 said, said_step, losses = now, step, []
             if step < spec.steps and (interrupted() or step % spec.checkpoint_steps == 0):
@@ -276,10 +276,6 @@ def _train(
                     console.say(f"Saved after step {step}: the same command with --resume --out {path.parent} goes on")
                     raise KeyboardInterrupt
     return seconds
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
 def _batches(
