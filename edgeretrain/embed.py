@@ -85,7 +85,7 @@ def embed_shard(paths: Sequence[Path], extractors: Sequence[Extractor], cache: P
     """Embed a few photos: the unit of work. With no extractors it checks that each photo decodes."""
     contents = [_read(path) for path in paths]
     digests = [hashlib.sha256(data).digest() if isinstance(data, bytes) else None for data in contents]
-    store = _store(cache)
+    store = store_of(cache)
     known = [store.get(extractor, [d for d in digests if d]) for extractor in extractors]
     results = []
     fresh: list[dict[bytes, bytes]] = [{} for _ in extractors]
@@ -151,7 +151,7 @@ def as_matrix(embedded: Sequence[Embedded], rows: Sequence[int], extractor: Extr
     return matrix * np.float32(extractor.scale)
 
 
-class _Store:
+class Store:
     """The embeddings on disk: one SQLite file, safe for threads, several runs at once and kill -9.
 
     A cache that cannot be read or written is done without: it only saves time.
@@ -210,11 +210,11 @@ class _Store:
             self.connection.executemany("INSERT OR REPLACE INTO embedding VALUES (?, ?, ?)", rows)
 
 
-def _store(path: Path | None) -> _Store:
+def store_of(path: Path | None) -> Store:
     """This thread's connection to the cache at `path`."""
-    stores: dict[Path | None, _Store] = _local.__dict__.setdefault("stores", {})
+    stores: dict[Path | None, Store] = _local.__dict__.setdefault("stores", {})
     if path not in stores:
-        stores[path] = _Store(path)
+        stores[path] = Store(path)
     return stores[path]
 
 

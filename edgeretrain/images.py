@@ -93,8 +93,17 @@ def resize(image: Image.Image, res: int) -> Pixels:
 
     In two calls, across and then down: left alone, Pillow 13 takes tall pictures the other way round, other versions do not.
     """
-    across = image.resize((res, image.height), Image.Resampling.BILINEAR)
-    return np.asarray(across.resize((res, res), Image.Resampling.BILINEAR))
+    return resize_box(image, res, (0, 0, *image.size))
+
+
+def resize_box(image: Image.Image, res: int, box: tuple[float, float, float, float]) -> Pixels:
+    """What `resize` makes of the `box` (left, top, right, bottom, in pixels) of a larger RGB image, uint8 [res, res, 3].
+
+    The filter reaches beyond the box: it is the crop of a resized picture, not the resize of a cropped one.
+    """
+    left, top, right, bottom = box
+    across = image.resize((res, image.height), Image.Resampling.BILINEAR, (left, 0, right, image.height))
+    return np.asarray(across.resize((res, res), Image.Resampling.BILINEAR, (0, top, res, bottom)))
 
 
 def load_pixels(path: Path, resolutions: Sequence[int]) -> list[Pixels]:

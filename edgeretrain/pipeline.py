@@ -18,7 +18,9 @@ from edgeretrain.artifact import Model, model_from_bytes, seal, verify, versions
 from edgeretrain.backbone import Backbone
 from edgeretrain.check import check_answers, check_integers
 from edgeretrain.console import Console
+from edgeretrain.copies import with_copies
 from edgeretrain.dataset import Dataset, Listing, Photo, list_photos, split_photos
+from edgeretrain.distort import Distortions
 from edgeretrain.embed import Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
 from edgeretrain.errors import DataError, QualityError
 from edgeretrain.evaluate import Evaluation, agreement, predict_photos
@@ -128,8 +130,10 @@ def run(
     def part(photos: Sequence[Photo]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         return as_matrix(embedded, [p.row for p in photos], extractor), np.array([p.label for p in photos], np.int64)
 
+    with stages("embed"):
+        train = with_copies(part(dataset.train), dataset.train, extractor, spec, jobs=jobs, console=console)
     with stages("train"):
-        trained = train_head(part(dataset.train), part(dataset.validation), len(dataset.class_names), spec)
+        trained = train_head(train, part(dataset.validation), len(dataset.class_names), spec)
     with stages("write"):
         flatbuffer = write_model(
             backbone,
@@ -282,6 +286,8 @@ def _report(
         ],
         "training": {
             **asdict(spec),
+            "distortions": str(Distortions.of(spec)),
+            "rows": len(dataset.train) * (1 + spec.copies * bool(Distortions.of(spec))),
             "decay": trained.decay,
             "best_step": trained.best_step,
             "curve": asdict(trained.curve),

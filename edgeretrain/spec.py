@@ -125,6 +125,16 @@ class TrainSpec:
     validation_batch_size: int = option(-1, "Photos per evaluation on the way; -1: all.", low=-1)
     test_batch_size: int = option(-1, "Test photos in the final evaluation; -1: all.", low=-1)
     eval_step_interval: int = option(10, "Evaluate every so many steps; the best step is kept.", low=1)
+    flip_left_right: bool = option(False, "Distort: mirror half of the copies of training photos.")
+    random_crop: float = option(0.0, "Distort: margin in % to crop at random.", low=0, high=100)
+    random_scale: float = option(0.0, "Distort: enlarge at random by up to so many %.", low=0, high=100)
+    random_brightness: float = option(0.0, "Distort: multiply by 1 +- up to so many %.", low=0, high=100)
+    copies: int = option(4, "Distorted copies beside each training photo, if any distortion is on.", low=1, high=1000)
+    class_weights: str = option(
+        "none",
+        "auto: photos of a rare class weigh more in the loss, so that classes are equal.",
+        choices=("none", "auto"),
+    )
     seed: int = option(0, "Seed of the training; same seed, same bytes.", low=0)
     scheme: str = option("int8", "int8 per channel, or Google's older uint8 per tensor.", choices=("int8", "uint8"))
     io_type: str = option("uint8", "Type of the model's input and output.", choices=("uint8", "int8", "float32"))

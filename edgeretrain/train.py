@@ -73,10 +73,11 @@ def train_head(
     held_x, held_y = _some((validation[0] - mean) / spread, validation[1], spec.validation_batch_size, spec.seed)
     curve = Curve()
     tuning_steps = spec.steps // 5
+    balance = class_weights(y, classes) if spec.class_weights == "auto" else np.ones(classes, np.float32)
     decays = DECAYS if len(DECAYS) * classes <= _MANY else DECAYS[2::2]
-    path = _Path(x.shape[1], classes, np.array(decays, np.float32))
+    path = _Path(x.shape[1], classes, np.array(decays, np.float32), balance)
     best, step, decay = path.run(x, y, held_x, held_y, spec, spec.steps - tuning_steps, curve)
-    tuner = _Path(x.shape[1], classes, np.array([decay], np.float32), start=best)
+    tuner = _Path(x.shape[1], classes, np.array([decay], np.float32), balance, start=best)
     if tuning_steps:
         best, tuned, _ = tuner.run(x, y, held_x, held_y, spec, tuning_steps, curve, quantized=True)
         step = spec.steps - tuning_steps + tuned if tuned else step
@@ -85,6 +86,15 @@ def train_head(
     layer = quantize_per_channel(weights[None, None], bias)
     scale, zero_point = logit_range(train[0] @ layer.weights[0, 0] + bias)
     return TrainedHead(Head(layer, scale, zero_point), weights, bias, curve, float(decay), step)
+
+
+def class_weights(labels: Labels, classes: int) -> Floats:
+    """Weight of each class in the loss, float32 [classes]: inverse to its count in `labels`, mean 1 over `labels`.
+
+    What scikit-learn calls `balanced`; a class that `labels` do not have gets 0.
+    """
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts > 0, len(labels) / np.maximum(counts, 1) / np.count_nonzero(counts), 0).astype(np.float32)
 
 
 def _some(x: Floats, y: Labels, count: int, seed: int) -> tuple[Floats, Labels]:
@@ -119,8 +129,15 @@ def _batches(count: int, size: int, seed: int) -> Iterator[NDArray[np.int64] | s
 class _Path:
     """Softmax layers for several decays side by side: weights [features, decays * classes]."""
 
-    def __init__(self, features: int, classes: int, decays: Floats, start: tuple[Floats, Floats] | None = None) -> None:
-        self.classes, self.decays = classes, decays
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        decays: Floats,
+        class_weights: Floats,
+        start: tuple[Floats, Floats] | None = None,
+    ) -> None:
+        self.classes, self.decays, self.class_weights = classes, decays, class_weights
         shape = (features, len(decays) * classes)
         weights, bias = start or (np.zeros(shape, np.float32), np.zeros(shape[1], np.float32))
         self.parameters = [weights.copy(), bias.copy()]
@@ -180,12 +197,16 @@ class _Path:
         return result
 
     def losses(self, x: Floats, y: Labels, quantized: bool) -> tuple[Floats, Floats]:
-        """Mean cross entropy and top-1 per decay."""
+        """Mean cross entropy and top-1 per decay.
+
+        Validation too is weighted by class: what it chooses (decay, step) must not bring the common classes' favour back.
+        """
         logits = self.logits(x, quantized)
         log = logits - logits.max(axis=2, keepdims=True)
         log -= np.log(np.exp(log).sum(axis=2, keepdims=True))
         rows = np.arange(len(y))
-        return -log[rows, :, y].mean(axis=0), (logits.argmax(axis=2) == y[:, None]).mean(axis=0).astype(np.float32)
+        entropy = -(log[rows, :, y] * self.class_weights[y][:, None]).mean(axis=0)
+        return entropy, (logits.argmax(axis=2) == y[:, None]).mean(axis=0).astype(np.float32)
 
     def step(self, x: Floats, y: Labels, number: int, rate: float, quantized: bool) -> None:
         """One step of Adam (beta 0.9, 0.99) on cross entropy + decay/2 * |weights|^2."""
@@ -193,7 +214,7 @@ class _Path:
         error = np.exp(logits - logits.max(axis=2, keepdims=True))
         error /= error.sum(axis=2, keepdims=True)
         error[np.arange(len(y)), :, y] -= 1
-        error = error.reshape(len(x), -1) / np.float32(len(x))
+        error = (error * self.class_weights[y][:, None, None]).reshape(len(x), -1) / np.float32(len(x))
         decay = np.repeat(self.decays, self.classes)
         gradients: Sequence[Floats] = (x.T @ error + decay * self.parameters[0], error.sum(axis=0))
         for p, g, m, v in zip(self.parameters, gradients, self.first, self.second, strict=True):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from edgeretrain.spec import TrainSpec
-from edgeretrain.train import head_logits, train_head
+from edgeretrain.train import _Path, class_weights, head_logits, train_head
 
 
 def blobs(classes=4, per_class=60, features=32, spread=1.0, seed=0):
@@ -97,3 +97,35 @@ def test_constant_embeddings_do_not_break_it():
     trained = train_head((x, y), (x, y), 3, TrainSpec(steps=20))
     assert np.isfinite(trained.weights).all()
     assert np.isfinite(head_logits(trained.head, x)).all()
+
+
+def test_class_weights_are_inverse_to_counts_with_mean_one():
+    labels = np.repeat([0, 1, 3], [60, 30, 10])
+    weights = class_weights(labels, 4)
+    assert weights.dtype == np.float32
+    np.testing.assert_allclose(weights, [100 / 180, 100 / 90, 0, 100 / 30], rtol=1e-6)
+    assert weights[labels].mean() == pytest.approx(1)
+
+
+def test_equal_classes_are_weighted_by_one():
+    train, validation, _ = parts(blobs(classes=3, per_class=99))
+    train = tuple(np.concatenate([part[train[1] == label][:20] for label in range(3)]) for part in train)
+    plain, weighted = (train_head(train, validation, 3, TrainSpec(steps=30, class_weights=w)) for w in ("none", "auto"))
+    assert np.array_equal(plain.weights, weighted.weights)
+    assert plain.curve == weighted.curve
+
+
+def test_a_weight_counts_like_repeated_photos():
+    """The gradient of photos that weigh three times as much is that of a set which holds each of them three times."""
+    (x, y), _, _ = parts(blobs(classes=2, per_class=90, spread=3.0))
+    rare, common = np.flatnonzero(y == 0)[:10], np.flatnonzero(y == 1)[:30]
+    few, many = np.concatenate([rare, common]), np.concatenate([rare, rare, rare, common])
+    start = (np.random.default_rng(0).normal(0, 0.1, (32, 2)).astype(np.float32), np.float32([0.3, -0.2]))
+    weighted = _Path(32, 2, np.float32([0.01]), class_weights(y[few], 2), start)
+    repeated = _Path(32, 2, np.float32([0.01]), np.ones(2, np.float32), start)
+    losses = weighted.losses(x[few], y[few], False)[0], repeated.losses(x[many], y[many], False)[0]
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+    weighted.step(x[few], y[few], 1, 0.01, False)
+    repeated.step(x[many], y[many], 1, 0.01, False)
+    for one, other in zip(weighted.first, repeated.first, strict=True):  # a tenth of the gradients
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

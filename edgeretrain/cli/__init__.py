@@ -99,7 +99,10 @@ def options_of(kind: type) -> Callable[[Callable[..., Any]], Callable[..., Any]]
             meta = item.metadata
             type_ = click.Choice(meta["choices"]) if meta["choices"] else type(item.default)
             names = [f"--{item.name.replace('_', '-')}", *(f"--{alias}" for alias in meta["aliases"])]
-            function = click.option(*names, item.name, type=type_, default=item.default, help=meta["help"])(function)
+            flag = type_ is bool
+            function = click.option(
+                *names, item.name, type=type_, is_flag=flag, default=item.default, help=meta["help"]
+            )(function)
         return function
 
     return decorate
