@@ -20,13 +20,15 @@ from edgeretrain.check import check_answers, check_integers
 from edgeretrain.console import Console
 from edgeretrain.dataset import Dataset, Listing, Photo, list_photos, split_photos
 from edgeretrain.embed import Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
-from edgeretrain.errors import DataError, QualityError
+from edgeretrain.errors import DataError, QualityError, UsageError
 from edgeretrain.evaluate import Evaluation, agreement, predict_photos
+from edgeretrain.intermediate import exporter
+from edgeretrain.measured import Measured, Observer
 from edgeretrain.metadata import ENTRY, classifier_metadata
 from edgeretrain.spec import TrainSpec
 from edgeretrain.storage import cache_dir, write_file
 from edgeretrain.train import TrainedHead, head_logits, train_head
-from edgeretrain.write import write_model
+from edgeretrain.write import Head, write_model
 
 REPORT_VERSION = 1
 SMOKE_PHOTOS = 200
@@ -112,12 +114,16 @@ def run(
     jobs: int | None = None,
     stages: Stages | None = None,
     console: Console | None = None,
+    observers: Sequence[Observer] = (),
+    intermediate: Path | None = None,
 ) -> Result:
     """Train a head for `backbone` on the photos in `image_dir`, write, check and evaluate the .tflite; touch no disk but
-    the cache.
+    the cache and, where `spec` asks for intermediate exports, the folder `intermediate`. `observers` see each evaluation.
 
     Raises DataError for photos that cannot be used, QualityError when the file does not hold what it promises.
     """
+    if spec.intermediate_store_frequency and intermediate is None:
+        raise UsageError("--intermediate-store-frequency needs a folder for what it exports: pass `intermediate`")
     console, stages = console or Console(quiet=True), stages or Stages()
     extractor = make_extractor(backbone)
     with stages("embed"):
@@ -128,16 +134,28 @@ def run(
     def part(photos: Sequence[Photo]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         return as_matrix(embedded, [p.row for p in photos], extractor), np.array([p.label for p in photos], np.int64)
 
+    def write(head: Head, at: Backbone = backbone) -> bytes:
+        metadata = {ENTRY: metadata_of(at, dataset.class_names, spec.io_type)}
+        return write_model(at, head, scheme=spec.scheme, io_type=spec.io_type, metadata=metadata)
+
+    def export(measured: Measured) -> bytes:
+        at = measured.backbone() if measured.backbone else backbone
+        facts = _facts(backbone, dataset, spec) | {"step": measured.step}
+        return seal(write(measured.head(), at), dataset.class_names, facts)
+
+    if intermediate is not None and spec.intermediate_store_frequency:
+        store = exporter(intermediate, backbone.spec.name, spec.intermediate_store_frequency, export)
+        observers = (*observers, store)
+
+    def observe(measured: Measured) -> None:
+        for look in observers:
+            look(measured)
+
     with stages("train"):
-        trained = train_head(part(dataset.train), part(dataset.validation), len(dataset.class_names), spec)
+        seen = observe if observers else None
+        trained = train_head(part(dataset.train), part(dataset.validation), len(dataset.class_names), spec, seen)
     with stages("write"):
-        flatbuffer = write_model(
-            backbone,
-            trained.head,
-            scheme=spec.scheme,
-            io_type=spec.io_type,
-            metadata={ENTRY: metadata_of(backbone, dataset.class_names, spec.io_type)},
-        )
+        flatbuffer = write(trained.head)
         check_integers(flatbuffer, spec.io_type)
     tested = _some(dataset.test, spec)
     with stages("evaluate"):
@@ -158,7 +176,7 @@ def run(
 
             others["instrumented"] = evaluate_instrumented(backbone, trained.head, tested, dataset.class_names)
     with stages("seal"):
-        facts = _facts(backbone, dataset, evaluation, spec)
+        facts = _facts(backbone, dataset, spec, evaluation)
         model = model_from_bytes(seal(flatbuffer, dataset.class_names, facts), f"{backbone.spec.name}.tflite")
         failed = [check for check in verify(model) if not check.ok]
         if failed:
@@ -206,7 +224,9 @@ def _evaluate(
     return Evaluation(class_names, truth, predicted), [float(answer.max()) for answer in answers]
 
 
-def _facts(backbone: Backbone, dataset: Dataset, evaluation: Evaluation, spec: TrainSpec) -> dict[str, Any]:
+def _facts(
+    backbone: Backbone, dataset: Dataset, spec: TrainSpec, evaluation: Evaluation | None = None
+) -> dict[str, Any]:
     """What the contract says beyond the file itself."""
     return {
         "model": backbone.spec.name,
@@ -221,7 +241,7 @@ def _facts(backbone: Backbone, dataset: Dataset, evaluation: Evaluation, spec: T
             "validation_percentage": spec.validation_percentage,
             "testing_percentage": spec.testing_percentage,
         },
-        "accuracy": evaluation.summary(),
+        **({"accuracy": evaluation.summary()} if evaluation else {}),
         "seed": spec.seed,
     }
 

@@ -125,6 +125,7 @@ class TrainSpec:
     validation_batch_size: int = option(-1, "Photos per evaluation on the way; -1: all.", low=-1)
     test_batch_size: int = option(-1, "Test photos in the final evaluation; -1: all.", low=-1)
     eval_step_interval: int = option(10, "Evaluate every so many steps; the best step is kept.", low=1)
+    intermediate_store_frequency: int = option(0, "Export the network every so many training steps; 0: never.", low=0)
     seed: int = option(0, "Seed of the training; same seed, same bytes.", low=0)
     scheme: str = option("int8", "int8 per channel, or Google's older uint8 per tensor.", choices=("int8", "uint8"))
     io_type: str = option("uint8", "Type of the model's input and output.", choices=("uint8", "int8", "float32"))
