@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,13 +22,16 @@ from edgeretrain.copies import with_copies
 from edgeretrain.dataset import Dataset, Listing, Photo, list_photos, split_photos
 from edgeretrain.distort import Distortions
 from edgeretrain.embed import Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
-from edgeretrain.errors import DataError, QualityError
+from edgeretrain.errors import DataError, QualityError, UsageError
 from edgeretrain.evaluate import Evaluation, agreement, predict_photos
+from edgeretrain.finetune.run import FineTuned, fine_tune
+from edgeretrain.intermediate import exporter
+from edgeretrain.measured import Measured, Observer
 from edgeretrain.metadata import ENTRY, classifier_metadata
 from edgeretrain.spec import TrainSpec
 from edgeretrain.storage import cache_dir, write_file
 from edgeretrain.train import TrainedHead, head_logits, train_head
-from edgeretrain.write import write_model
+from edgeretrain.write import Head, write_model
 
 REPORT_VERSION = 1
 SMOKE_PHOTOS = 200
@@ -114,12 +117,20 @@ def run(
     jobs: int | None = None,
     stages: Stages | None = None,
     console: Console | None = None,
+    observers: Sequence[Observer] = (),
+    intermediate: Path | None = None,
+    checkpoint: Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Train a head for `backbone` on the photos in `image_dir`, write, check and evaluate the .tflite; touch no disk but
-    the cache.
+    """Train a head for `backbone` on the photos in `image_dir`, fine-tune if `spec` asks for it, write, check and evaluate
+    the .tflite; touch no disk but the cache, the file `checkpoint`, which a killed fine-tuning goes on from, and, where
+    `spec` asks for intermediate exports, the folder `intermediate`. `observers` see each evaluation; when `stop` says so,
+    training ends with the best so far.
 
     Raises DataError for photos that cannot be used, QualityError when the file does not hold what it promises.
     """
+    if spec.intermediate_store_frequency and intermediate is None:
+        raise UsageError("--intermediate-store-frequency needs a folder for what it exports: pass `intermediate`")
     console, stages = console or Console(quiet=True), stages or Stages()
     extractor = make_extractor(backbone)
     with stages("embed"):
@@ -130,44 +141,79 @@ def run(
     def part(photos: Sequence[Photo]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         return as_matrix(embedded, [p.row for p in photos], extractor), np.array([p.label for p in photos], np.int64)
 
+    def write(head: Head, at: Backbone = backbone) -> bytes:
+        metadata = {ENTRY: metadata_of(at, dataset.class_names, spec.io_type)}
+        return write_model(at, head, scheme=spec.scheme, io_type=spec.io_type, metadata=metadata)
+
+    def export(measured: Measured) -> bytes:
+        at = measured.backbone() if measured.backbone else backbone
+        facts = _facts(backbone, dataset, spec) | {"step": measured.step}
+        return seal(write(measured.head(), at), dataset.class_names, facts)
+
+    if intermediate is not None and spec.intermediate_store_frequency:
+        store = exporter(intermediate, backbone.spec.name, spec.intermediate_store_frequency, export)
+        observers = (*observers, store)
+
+    def observe(measured: Measured) -> None:
+        for look in observers:
+            look(measured)
+
     with stages("embed"):
         train = with_copies(part(dataset.train), dataset.train, extractor, spec, jobs=jobs, console=console)
     with stages("train"):
-        trained = train_head(train, part(dataset.validation), len(dataset.class_names), spec)
+        seen = observe if observers else None
+        trained = train_head(train, part(dataset.validation), len(dataset.class_names), spec, seen)
+    tuned: FineTuned | None = None
+    shipped, head = backbone, trained.head
+    if spec.fine_tune:
+        with stages("fine-tune"):
+            tuned = fine_tune(
+                backbone,
+                trained,
+                dataset,
+                spec,
+                checkpoint=checkpoint,
+                jobs=jobs,
+                stop=stop,
+                observe=seen,
+                console=console,
+            )
+        shipped, head = tuned.backbone, tuned.head
     with stages("write"):
-        flatbuffer = write_model(
-            backbone,
-            trained.head,
-            scheme=spec.scheme,
-            io_type=spec.io_type,
-            metadata={ENTRY: metadata_of(backbone, dataset.class_names, spec.io_type)},
-        )
+        flatbuffer = write(head, shipped)
         check_integers(flatbuffer, spec.io_type)
     tested = _some(dataset.test, spec)
+    smoke = dataset.validation[:SMOKE_PHOTOS]
+    photos = (*tested, *smoke)
     with stages("evaluate"):
         draft = model_from_bytes(flatbuffer, backbone.spec.name)
         evaluation, confidence = _evaluate(draft, tested, dataset.class_names, jobs)
-        smoke = dataset.validation[:SMOKE_PHOTOS]
         answers, _ = _evaluate(draft, smoke, dataset.class_names, jobs)
-        photos = (*tested, *smoke)
-        head = head_logits(trained.head, part(photos)[0]).argmax(axis=1)
-        predicted = np.concatenate([evaluation.predicted, answers.predicted])
-        check_answers([p.name for p in photos], predicted, head, dataset.class_names, spec.scheme)
         x, truth = part(tested)
         unquantized = Evaluation(dataset.class_names, truth, trained.logits(x).argmax(axis=1))
+        expected = head_logits(head, part(photos)[0]).argmax(axis=1)
     others = {"head": unquantized}
-    if instrumented:
+    if instrumented or tuned:
         with stages("instrumented"):
             from edgeretrain.network import evaluate_instrumented
 
-            others["instrumented"] = evaluate_instrumented(backbone, trained.head, tested, dataset.class_names)
+            found = evaluate_instrumented(shipped, head, photos, dataset.class_names)
+            others["instrumented"] = Evaluation(found.class_names, truth, found.predicted[: len(tested)])
+            if tuned:  # the embeddings are those of the network before
+                expected = found.predicted
+    predicted = np.concatenate([evaluation.predicted, answers.predicted])
+    check_answers([p.name for p in photos], predicted, expected, dataset.class_names, spec.scheme)
     with stages("seal"):
-        facts = _facts(backbone, dataset, evaluation, spec)
+        facts = _facts(backbone, dataset, spec, evaluation)
+        if tuned:
+            facts["fine_tuned"] = {"epochs": spec.fine_tune, "steps": tuned.best_step}
         model = model_from_bytes(seal(flatbuffer, dataset.class_names, facts), f"{backbone.spec.name}.tflite")
         failed = [check for check in verify(model) if not check.ok]
         if failed:
             raise QualityError(f"{failed[0].subject}: {failed[0].seen}; nothing was exported")
-    report = _report(model, backbone, dataset, trained, evaluation, confidence, others, tested, spec)
+    report = _report(model, shipped, dataset, trained, evaluation, confidence, others, tested, spec)
+    if tuned:
+        report["fine_tuning"] = tuned.summary()
     return Result(model, dataset, backbone, trained, evaluation, report)
 
 
@@ -210,7 +256,9 @@ def _evaluate(
     return Evaluation(class_names, truth, predicted), [float(answer.max()) for answer in answers]
 
 
-def _facts(backbone: Backbone, dataset: Dataset, evaluation: Evaluation, spec: TrainSpec) -> dict[str, Any]:
+def _facts(
+    backbone: Backbone, dataset: Dataset, spec: TrainSpec, evaluation: Evaluation | None = None
+) -> dict[str, Any]:
     """What the contract says beyond the file itself."""
     return {
         "model": backbone.spec.name,
@@ -225,7 +273,7 @@ def _facts(backbone: Backbone, dataset: Dataset, evaluation: Evaluation, spec: T
             "validation_percentage": spec.validation_percentage,
             "testing_percentage": spec.testing_percentage,
         },
-        "accuracy": evaluation.summary(),
+        **({"accuracy": evaluation.summary()} if evaluation else {}),
         "seed": spec.seed,
     }
 

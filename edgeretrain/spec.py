@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from edgeretrain.errors import UsageError
@@ -135,6 +135,16 @@ class TrainSpec:
         "auto: photos of a rare class weigh more in the loss, so that classes are equal.",
         choices=("none", "auto"),
     )
+    intermediate_store_frequency: int = option(0, "Export the network every so many training steps; 0: never.", low=0)
+    fine_tune: int = option(
+        0, "Epochs of training of the whole network, with fake quantization, after the head.", low=0, high=10000
+    )
+    fine_tune_from: str = option(
+        "", "First layer that fine-tuning changes, such as Conv2d_5_depthwise; all by default."
+    )
+    fine_tune_rate: float = option(0.0003, "Largest step size of fine-tuning; it falls to 0.", low=1e-8, high=1)
+    fine_tune_batch_size: int = option(32, "Photos per step of fine-tuning.", low=2, high=4096)
+    label_smoothing: float = option(0.0, "Share of each label spread over all classes in fine-tuning.", low=0, high=0.9)
     seed: int = option(0, "Seed of the training; same seed, same bytes.", low=0)
     scheme: str = option("int8", "int8 per channel, or Google's older uint8 per tensor.", choices=("int8", "uint8"))
     io_type: str = option("uint8", "Type of the model's input and output.", choices=("uint8", "int8", "float32"))
@@ -144,3 +154,8 @@ class TrainSpec:
         check_options(self)
         if self.scheme == "uint8" and self.io_type != "uint8":
             raise UsageError(f"--scheme uint8 writes a uint8 input and output: leave out --io-type {self.io_type}")
+
+    def training_options(self) -> dict[str, Any]:
+        """The options that decide what training computes, and not how often it is looked at or how it is written."""
+        others = ("intermediate_store_frequency", "test_batch_size", "scheme", "io_type", "on_bad")
+        return {name: value for name, value in asdict(self).items() if name not in others}

@@ -77,6 +77,18 @@ def new_folder(parent: Path, name: str) -> Path:
                 return folder
 
 
+def check_free(folder: Path | None, option: str, *, force: bool = False) -> None:
+    """Raise UsageError when `folder`, given as `option`, is a file, or holds something and not `force`."""
+    if folder is None or not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{option} expects a folder, and {folder} is a file: choose another")
+    with explained(f"read {folder}"):
+        occupied = any(folder.iterdir())
+    if occupied and not force:
+        raise UsageError(f"{folder} is not empty and nothing is overwritten: choose another {option}, or add --force")
+
+
 def output_folder(out: Path | None, name: str, *, force: bool = False) -> Path:
     """Return the folder for a run's results, created: `out`, or `runs/<name>-<n>` when `out` is None.
 

@@ -7,13 +7,14 @@ goes on with fake-quantized weights and logits, gradients passed straight throug
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeretrain.backbone import quantize_per_channel
+from edgeretrain.measured import Measured, Observer
 from edgeretrain.spec import TrainSpec
 from edgeretrain.write import Head
 
@@ -34,6 +35,7 @@ class Curve:
     train_loss: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     validation_top1: list[float] = field(default_factory=list)
+    train_top1: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -64,28 +66,58 @@ def head_logits(head: Head, embeddings: Floats) -> NDArray[np.int8]:
 
 
 def train_head(
-    train: tuple[Floats, Labels], validation: tuple[Floats, Labels], classes: int, spec: TrainSpec
+    train: tuple[Floats, Labels],
+    validation: tuple[Floats, Labels],
+    classes: int,
+    spec: TrainSpec,
+    observe: Observer | None = None,
 ) -> TrainedHead:
-    """Train on (embeddings float32 [N, features], labels int64 [N]); deterministic for a seed, data and numpy build."""
+    """Train on (embeddings float32 [N, features], labels int64 [N]); deterministic for a seed, data and numpy build.
+
+    `observe` is called at each evaluation and each step of `--intermediate-store-frequency`; it changes nothing.
+    """
     mean = train[0].mean(axis=0)
     spread = np.float32(train[0].std() or 1)
     x, y = (train[0] - mean) / spread, train[1]
     held_x, held_y = _some((validation[0] - mean) / spread, validation[1], spec.validation_batch_size, spec.seed)
     curve = Curve()
+
+    def real(weights: Floats, bias: Floats) -> tuple[Floats, Floats]:
+        weights = (weights / spread).astype(np.float32)
+        return weights, (bias - mean @ weights).astype(np.float32)
+
+    def ship(weights: Floats, bias: Floats) -> Head:
+        layer = quantize_per_channel(weights[None, None], bias)
+        return Head(layer, *logit_range(train[0] @ layer.weights[0, 0] + bias))
+
+    def show(path: _Path, k: int, rows: NDArray[np.int64] | slice, quantized: bool) -> None:
+        assert observe is not None
+        observe(
+            Measured(
+                "head",
+                curve.step[-1],
+                curve.train_loss[-1],
+                curve.train_top1[-1],
+                curve.validation_loss[-1],
+                curve.validation_top1[-1],
+                layer=lambda: real(*path.layer(k)),
+                logits=lambda: (path.logits(x[rows], quantized)[:, k], path.logits(held_x, quantized)[:, k]),
+                head=lambda: ship(*real(*path.layer(k))),
+            )
+        )
+
+    shown = show if observe is not None else None
     tuning_steps = spec.steps // 5
     balance = class_weights(y, classes) if spec.class_weights == "auto" else np.ones(classes, np.float32)
     decays = DECAYS if len(DECAYS) * classes <= _MANY else DECAYS[2::2]
     path = _Path(x.shape[1], classes, np.array(decays, np.float32), balance)
-    best, step, decay = path.run(x, y, held_x, held_y, spec, spec.steps - tuning_steps, curve)
+    best, step, decay = path.run(x, y, held_x, held_y, spec, spec.steps - tuning_steps, curve, shown)
     tuner = _Path(x.shape[1], classes, np.array([decay], np.float32), balance, start=best)
     if tuning_steps:
-        best, tuned, _ = tuner.run(x, y, held_x, held_y, spec, tuning_steps, curve, quantized=True)
+        best, tuned, _ = tuner.run(x, y, held_x, held_y, spec, tuning_steps, curve, shown, quantized=True)
         step = spec.steps - tuning_steps + tuned if tuned else step
-    weights = (best[0] / spread).astype(np.float32)
-    bias = (best[1] - mean @ weights).astype(np.float32)
-    layer = quantize_per_channel(weights[None, None], bias)
-    scale, zero_point = logit_range(train[0] @ layer.weights[0, 0] + bias)
-    return TrainedHead(Head(layer, scale, zero_point), weights, bias, curve, float(decay), step)
+    weights, bias = real(*best)
+    return TrainedHead(ship(weights, bias), weights, bias, curve, float(decay), step)
 
 
 def class_weights(labels: Labels, classes: int) -> Floats:
@@ -153,6 +185,7 @@ class _Path:
         spec: TrainSpec,
         steps: int,
         curve: Curve,
+        show: Callable[[_Path, int, NDArray[np.int64] | slice, bool], None] | None = None,
         *,
         quantized: bool = False,
     ) -> tuple[tuple[Floats, Floats], int, float]:
@@ -169,19 +202,31 @@ class _Path:
             self.step(
                 x[rows], y[rows], step, rate * warm_up * 0.5 * (1 + np.cos(np.pi * (step - 1) / steps)), quantized
             )
-            if step % spec.eval_step_interval and step != steps:
+            due = step % spec.eval_step_interval == 0 or step == steps
+            if not due and (
+                not spec.intermediate_store_frequency or (before + step) % spec.intermediate_store_frequency
+            ):
                 continue
             losses, top1 = self.losses(held_x, held_y, quantized)
             k = int(losses.argmin())
             curve.step.append(before + step)
-            curve.train_loss.append(float(self.losses(x[rows], y[rows], quantized)[0][k]))
+            train_losses, train_top1 = self.losses(x[rows], y[rows], quantized)
+            curve.train_loss.append(float(train_losses[k]))
+            curve.train_top1.append(float(train_top1[k]))
             curve.validation_loss.append(float(losses[k]))
             curve.validation_top1.append(float(top1[k]))
-            if losses[k] < best_loss:
+            if show is not None:
+                show(self, k, rows, quantized)
+            if due and losses[k] < best_loss:  # exports on the way change nothing, so they do not choose
                 best_loss, best_step, best_decay = float(losses[k]), step, float(self.decays[k])
-                part = slice(k * self.classes, (k + 1) * self.classes)
-                best = (self.parameters[0][:, part].copy(), self.parameters[1][part].copy())
+                weights, bias = self.layer(k)
+                best = (weights.copy(), bias.copy())
         return best, best_step, best_decay
+
+    def layer(self, k: int) -> tuple[Floats, Floats]:
+        """Views of the k-th layer: weights [features, classes], bias [classes]."""
+        part = slice(k * self.classes, (k + 1) * self.classes)
+        return self.parameters[0][:, part], self.parameters[1][part]
 
     def logits(self, x: Floats, quantized: bool) -> Floats:
         """float32 [N, decays, classes]."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +111,19 @@ def command(capfd):
         return code, out, err
 
     return call
+
+
+@pytest.fixture
+def tensorboard(monkeypatch):
+    """Read the event files in a folder with TensorBoard's own EventAccumulator, without TensorFlow."""
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.notf", types.ModuleType("notf"))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def read(folder):
+        everything = dict.fromkeys(("scalars", "histograms", "images", "tensors"), 0)
+        return EventAccumulator(str(folder), size_guidance=everything).Reload()
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,44 @@ def test_curve_falls_and_best_step_is_its_minimum():
     assert trained.best_step in [0, *curve.step]
 
 
+def test_observers_see_each_evaluation_and_change_nothing():
+    train, validation, _ = parts(blobs(spread=2, per_class=120))
+    seen, layers = [], {}
+
+    def observe(measured):
+        seen.append(measured)
+        weights, bias = layers[measured.step] = measured.layer()
+        batch, held = measured.logits()
+        assert batch.shape == (100, 4)
+        if measured.step < 240:  # later the logits are quantized
+            assert np.allclose(held, validation[0] @ weights + bias, atol=1e-3)
+        assert float((held.argmax(axis=1) == validation[1]).mean()) == pytest.approx(measured.validation_top1)
+        codes = head_logits(measured.head(), validation[0])
+        assert (codes.argmax(axis=1) == held.argmax(axis=1)).mean() > 0.95
+
+    spec = TrainSpec(steps=300)
+    trained, alone = train_head(train, validation, 4, spec, observe), train_head(train, validation, 4, spec)
+    for name in ("step", "train_loss", "train_top1", "validation_loss", "validation_top1"):
+        assert [getattr(measured, name) for measured in seen] == getattr(trained.curve, name)
+    assert {measured.phase for measured in seen} == {"head"}
+    assert np.array_equal(layers[trained.best_step][0], trained.weights)
+    assert np.array_equal(layers[trained.best_step][1], trained.bias)
+    assert np.array_equal(trained.weights, alone.weights)
+    assert trained.curve == alone.curve
+
+
+def test_exports_on_the_way_are_seen_but_do_not_choose():
+    train, validation, _ = parts(blobs(spread=2))
+    steps = []
+    spec = TrainSpec(steps=100, eval_step_interval=30, intermediate_store_frequency=16)
+    trained = train_head(train, validation, 4, spec, lambda measured: steps.append(measured.step))
+    alone = train_head(train, validation, 4, TrainSpec(steps=100, eval_step_interval=30))
+    assert alone.curve.step == [30, 60, 80, 100]
+    assert steps == trained.curve.step == sorted({*alone.curve.step, *range(16, 97, 16)})
+    assert np.array_equal(trained.weights, alone.weights)
+    assert trained.best_step == alone.best_step
+
+
 @pytest.mark.parametrize("classes", [2, 150])
 def test_few_and_many_classes_train(classes):
     train, validation, test = parts(blobs(classes, per_class=12, features=64, spread=0.3))

@@ -37,6 +37,18 @@ Examples:
 @module_options
 @click.option("--out", type=click.Path(path_type=Path), show_default="runs/<model>-<n>", help="Folder for the results.")
 @click.option("--force", is_flag=True, help="Replace results in --out.")
+@click.option(
+    "--summaries-dir",
+    type=click.Path(path_type=Path),
+    show_default="summaries in --out",
+    help="Where TensorBoard finds this run.",
+)
+@click.option(
+    "--intermediate-output-graphs-dir",
+    type=click.Path(path_type=Path),
+    show_default="intermediate in --out",
+    help="Where exports on the way go.",
+)
 @click.option("--instrumented", is_flag=True, help="Evaluate the fake-quant network (TensorFlow) beside the .tflite.")
 @spec_options
 @jobs_option
@@ -50,6 +62,8 @@ def train(
     timeout: float,
     out: Path | None,
     force: bool,
+    summaries_dir: Path | None,
+    intermediate_output_graphs_dir: Path | None,
     instrumented: bool,
     jobs: int | None,
     as_json: bool,
@@ -64,9 +78,12 @@ def train(
     from edgeretrain.pipeline import Stages, run, save
     from edgeretrain.report.html import render_training
     from edgeretrain.report.training_data import page_values
-    from edgeretrain.storage import output_folder, write_file
+    from edgeretrain.storage import check_free, output_folder, write_file
+    from edgeretrain.summaries import Summaries, layer_interval
 
     console, stages, spec = console_of(), Stages(), TrainSpec(**options)
+    check_free(summaries_dir, "--summaries-dir", force=force)
+    check_free(intermediate_output_graphs_dir, "--intermediate-output-graphs-dir", force=force)
     if image_dir is None:
         with stages("samples"):
             image_dir = _samples(console, jobs)
@@ -74,13 +91,28 @@ def train(
     with stages("backbone"):
         backbone = load_module(module, width, res, offline, timeout)
     folder = output_folder(out, backbone.spec.name, force=force)
+    summaries_dir = summaries_dir or folder / "summaries"
+    every = layer_interval(spec.steps, spec.eval_step_interval)
     try:
-        result = run(image_dir, backbone, spec, instrumented=instrumented, jobs=jobs, stages=stages, console=console)
-        result.report["command"] = shlex.join(["edgeretrain", *sys.argv[1:]])
-        result.report["seconds"] = {**stages.seconds, "total": _since_start()}
-        path = save(result, folder)
-        write_file(folder / "report.html", render_training(page_values(result.report, image_dir)))
-        _keep_log(console.log, folder / "log.txt")
+        with Summaries(summaries_dir, every=every) as summaries:
+            result = run(
+                image_dir,
+                backbone,
+                spec,
+                instrumented=instrumented,
+                jobs=jobs,
+                stages=stages,
+                console=console,
+                observers=[summaries.observe],
+                intermediate=intermediate_output_graphs_dir or folder / "intermediate",
+            )
+            result.report["command"] = shlex.join(["edgeretrain", *sys.argv[1:]])
+            with stages("summaries"):
+                summaries.finish(result.report)
+            result.report["seconds"] = {**stages.seconds, "total": _since_start()}
+            path = save(result, folder)
+            write_file(folder / "report.html", render_training(page_values(result.report, image_dir)))
+            _keep_log(console.log, folder / "log.txt")
     except BaseException:
         with contextlib.suppress(OSError):
             folder.rmdir()  # only if it is empty
@@ -91,7 +123,9 @@ def train(
         _show(result.report)
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.report["seconds"].items())
     console.say(f"Seconds: {seconds}")
-    console.say(f"Written: {path}, labels.txt, report.json and {folder / 'report.html'}")
+    console.say(
+        f"Written: {path}, labels.txt, report.json and {folder / 'report.html'}; tensorboard --logdir {summaries_dir}"
+    )
 
 
 def _samples(console: Console, jobs: int | None) -> Path:

@@ -6,8 +6,8 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,20 @@ class FineTuned:
     distortions: str
     seconds: float
     photos_per_s: float
+
+    def summary(self) -> dict[str, Any]:
+        """For reports."""
+        return {
+            "steps": self.length.steps,
+            "float_steps": self.length.float_steps,
+            "batch": self.length.batch,
+            "done": self.done,
+            "best_step": self.best_step,
+            "distortions": self.distortions,
+            "seconds": self.seconds,
+            "photos_per_s": self.photos_per_s,
+            "curve": asdict(self.curve),
+        }
 
 
 def first_layer(backbone: Backbone, name: str) -> int:
@@ -136,7 +150,9 @@ class _Loop:
     ) -> None:
         self.tuner, self.length, self.spec, self.held, self.observe = tuner, length, spec, held, observe
         self.before, self.step, self.seconds = done, done.step, done.seconds
-        self.curve = Curve(*([row[i] for row in done.curve] for i in range(len(fields(Curve)))))
+        self.curve = Curve()
+        for row in done.curve:
+            self._append(row)
         self.best_loss, self.best_step = math.inf, 0
         for step, loss in zip(self.curve.step, self.curve.validation_loss, strict=True):
             self._choose(int(step), loss, step > length.float_steps)
@@ -182,6 +198,10 @@ class _Loop:
             self.tuner.quantize()
             self._evaluate(loss, logits, labels)
 
+    def _append(self, row: Sequence[float]) -> None:
+        for item, value in zip(fields(Curve), row, strict=True):
+            getattr(self.curve, item.name).append(value)
+
     def _evaluate(self, loss: float, logits: Floats, labels: Labels) -> None:
         """Measure the network of now on the validation photos; `loss` and `logits` are those of the last batch."""
         pixels, truth = self.held
@@ -190,8 +210,7 @@ class _Loop:
         if self._choose(self.step, held_loss, self.tuner.quantized):
             self.tuner.keep()
         row = (self.step, loss, held_loss, _top1(found, truth), _top1(logits, labels))
-        for item, value in zip(fields(Curve), row, strict=True):
-            getattr(self.curve, item.name).append(value)
+        self._append(row)
         if self.observe is not None:
             self.observe(
                 Measured(

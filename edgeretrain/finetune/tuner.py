@@ -36,7 +36,14 @@ class Tuner:
     """
 
     def __init__(
-        self, backbone: Backbone, trained: TrainedHead, pictures: Pixels, weights: Floats, *, first: int, smoothing: float
+        self,
+        backbone: Backbone,
+        trained: TrainedHead,
+        pictures: Pixels,
+        weights: Floats,
+        *,
+        first: int,
+        smoothing: float,
     ) -> None:
         self._trainee = Trainee(backbone, network_input(backbone, pictures), first)
         self._classes, self._weights, self._smoothing = trained.head.classes, tf.constant(weights), smoothing
