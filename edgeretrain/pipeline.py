@@ -28,6 +28,7 @@ from edgeretrain.finetune.run import FineTuned, fine_tune
 from edgeretrain.intermediate import exporter
 from edgeretrain.measured import Measured, Observer
 from edgeretrain.metadata import ENTRY, classifier_metadata
+from edgeretrain.sitting import Sitting
 from edgeretrain.spec import TrainSpec
 from edgeretrain.storage import cache_dir, write_file
 from edgeretrain.train import TrainedHead, head_logits, train_head
@@ -119,13 +120,13 @@ def run(
     console: Console | None = None,
     observers: Sequence[Observer] = (),
     intermediate: Path | None = None,
-    checkpoint: Path | None = None,
-    stop: Callable[[], bool] = lambda: False,
+    checkpoints: Path | None = None,
+    postpone: Callable[[], Callable[[], bool]] = lambda: _never,
 ) -> Result:
     """Train a head for `backbone` on the photos in `image_dir`, fine-tune if `spec` asks for it, write, check and evaluate
-    the .tflite; touch no disk but the cache, the file `checkpoint`, which a killed fine-tuning goes on from, and, where
-    `spec` asks for intermediate exports, the folder `intermediate`. `observers` see each evaluation; when `stop` says so,
-    training ends with the best so far.
+    the .tflite; touch no disk but the cache, the folder `checkpoints`, which a killed run goes on from, and, where
+    `spec` asks for intermediate exports, the folder `intermediate`. `observers` see each evaluation. `postpone` is called
+    before training and returns what tells, after each step, whether to end with the best so far.
 
     Raises DataError for photos that cannot be used, QualityError when the file does not hold what it promises.
     """
@@ -160,21 +161,22 @@ def run(
 
     with stages("embed"):
         train = with_copies(part(dataset.train), dataset.train, extractor, spec, jobs=jobs, console=console)
+    recipe = {"module": extractor.key, "set of photos": dataset.digest, **spec.training_options()}
+    sitting = Sitting(checkpoints, recipe, postpone())
     with stages("train"):
         seen = observe if observers else None
-        trained = train_head(train, part(dataset.validation), len(dataset.class_names), spec, seen)
+        trained = train_head(train, part(dataset.validation), len(dataset.class_names), spec, seen, sitting)
     tuned: FineTuned | None = None
     shipped, head = backbone, trained.head
-    if spec.fine_tune:
+    if spec.fine_tune and not sitting.stop():
         with stages("fine-tune"):
             tuned = fine_tune(
                 backbone,
                 trained,
                 dataset,
                 spec,
-                checkpoint=checkpoint,
+                sitting=sitting,
                 jobs=jobs,
-                stop=stop,
                 observe=seen,
                 console=console,
             )
@@ -233,6 +235,10 @@ def metadata_of(backbone: Backbone, class_names: Sequence[str], io_type: str) ->
     limits = {"uint8": (0.0, 255.0), "int8": (-128.0, 127.0), "float32": (low, high)}[io_type]
     text = f"{len(class_names)} classes, integer only, by edgeretrain"
     return classifier_metadata(backbone.spec.name, text, float(zero_point), 1 / scale, limits)
+
+
+def _never() -> bool:
+    return False
 
 
 def _some(photos: Sequence[Photo], spec: TrainSpec) -> tuple[Photo, ...]:

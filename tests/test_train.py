@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from edgeretrain.softmax_path import SoftmaxPath
 from edgeretrain.spec import TrainSpec
-from edgeretrain.train import _Path, class_weights, head_logits, train_head
+from edgeretrain.train import class_weights, head_logits, train_head
 
 
 def blobs(classes=4, per_class=60, features=32, spread=1.0, seed=0):
@@ -159,11 +160,11 @@ def test_a_weight_counts_like_repeated_photos():
     rare, common = np.flatnonzero(y == 0)[:10], np.flatnonzero(y == 1)[:30]
     few, many = np.concatenate([rare, common]), np.concatenate([rare, rare, rare, common])
     start = (np.random.default_rng(0).normal(0, 0.1, (32, 2)).astype(np.float32), np.float32([0.3, -0.2]))
-    weighted = _Path(32, 2, np.float32([0.01]), class_weights(y[few], 2), start)
-    repeated = _Path(32, 2, np.float32([0.01]), np.ones(2, np.float32), start)
-    losses = weighted.losses(x[few], y[few], False)[0], repeated.losses(x[many], y[many], False)[0]
+    weighted = SoftmaxPath(start, [0.01], class_weights(y[few], 2), steps=1, rate=0.01)
+    repeated = SoftmaxPath(start, [0.01], np.ones(2, np.float32), steps=1, rate=0.01)
+    losses = weighted.losses(x[few], y[few])[0], repeated.losses(x[many], y[many])[0]
     np.testing.assert_allclose(*losses, rtol=1e-5)
-    weighted.step(x[few], y[few], 1, 0.01, False)
-    repeated.step(x[many], y[many], 1, 0.01, False)
+    weighted.step(x[few], y[few], 1, 0.01)
+    repeated.step(x[many], y[many], 1, 0.01)
     for one, other in zip(weighted.first, repeated.first, strict=True):  # a tenth of the gradients
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)

@@ -6,16 +6,15 @@ import contextlib
 import math
 import os
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeretrain.backbone import Backbone
-from edgeretrain.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from edgeretrain.checkpoint import Checkpoint
 from edgeretrain.console import Console, duration
 from edgeretrain.dataset import Dataset, Photo
 from edgeretrain.errors import DataError, QualityError, UsageError
@@ -25,8 +24,10 @@ from edgeretrain.images import Pixels, load_pixels
 from edgeretrain.measured import Measured, Observer
 from edgeretrain.parallel import ordered_map
 from edgeretrain.schedule import step_size
+from edgeretrain.sitting import Sitting
+from edgeretrain.softmax_path import Curve
 from edgeretrain.spec import TrainSpec
-from edgeretrain.train import Curve, TrainedHead, class_weights
+from edgeretrain.train import TrainedHead, class_weights
 from edgeretrain.write import Head
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ Labels = NDArray[np.int64]
 NORM_PHOTOS = 128
 """Photos, spread over the classes, that set the batch norms up."""
 SAY_SECONDS = 10.0
-SAVE_SECONDS = 60.0
-"""Training that is killed loses at most so much, and the step that was due."""
+CHECKPOINT = "fine-tuning"
+"""Name of the checkpoint of a sitting."""
 
 
 @dataclass(frozen=True)
@@ -102,32 +103,30 @@ def fine_tune(
     dataset: Dataset,
     spec: TrainSpec,
     *,
-    checkpoint: Path | None = None,
+    sitting: Sitting | None = None,
     jobs: int | None = None,
-    stop: Callable[[], bool] = lambda: False,
     observe: Observer | None = None,
     console: Console | None = None,
 ) -> FineTuned:
     """Train `backbone` and the head of `trained` for `spec.fine_tune` epochs of the training photos of `dataset`.
 
-    Goes on from `checkpoint` and writes it, nothing else; when `stop` says so, ends after the step with the best network so
-    far. Of the evaluations with fake quantization the one with the least validation loss counts. Cost: photos x epochs;
+    `sitting` says when to stop, after a step and with the best network so far, and keeps the state that the next one goes on
+    from. Of the evaluations with fake quantization the one with the least validation loss counts. Cost: photos x epochs;
     memory: see `cost`. Raises DataError for a damaged checkpoint, UsageError for one of another run and for an unknown
     layer, QualityError when training diverges.
     """
-    console = console or Console(quiet=True)
+    sitting, console = sitting or Sitting(), console or Console(quiet=True)
     length, views = Length.of(len(dataset.train), spec), views_of(dataset.train, backbone.spec.res, spec)
     tuner = new_tuner(backbone, trained, dataset.train, spec)
-    done = Checkpoint(0, 0.0, _recipe(backbone, dataset, spec), [], [])
-    if checkpoint is not None and checkpoint.exists():
-        done = read_checkpoint(checkpoint, done.recipe)
+    done = sitting.load(CHECKPOINT)
+    if done.step:
         if done.step > length.float_steps:
             tuner.quantize()
         tuner.restore(done.arrays)
         console.say(f"Going on after step {done.step} of {length.steps}")
     console.say(measure(tuner, views, length).text(length, done.step))
     loop = _Loop(tuner, length, spec, _held(dataset.validation, views.res, spec, jobs), observe, done)
-    loop.run(views, checkpoint, jobs, stop, console)
+    loop.run(views, sitting, jobs, console)
     backbone, head = tuner.classifier()
     pace = loop.step * length.batch / max(loop.seconds, 1e-9)
     distortions = str(views.distortions)
@@ -149,10 +148,7 @@ class _Loop:
         done: Checkpoint,
     ) -> None:
         self.tuner, self.length, self.spec, self.held, self.observe = tuner, length, spec, held, observe
-        self.before, self.step, self.seconds = done, done.step, done.seconds
-        self.curve = Curve()
-        for row in done.curve:
-            self._append(row)
+        self.step, self.seconds, self.curve = done.step, done.seconds, Curve.of(done.curve)
         self.best_loss, self.best_step = math.inf, 0
         for step, loss in zip(self.curve.step, self.curve.validation_loss, strict=True):
             self._choose(int(step), loss, step > length.float_steps)
@@ -164,13 +160,11 @@ class _Loop:
             self.best_loss, self.best_step = loss, step
         return better
 
-    def run(
-        self, views: Views, checkpoint: Path | None, jobs: int | None, stop: Callable[[], bool], console: Console
-    ) -> None:
-        """Train to the end, or to the end of the step in which `stop` says so; save on the way."""
+    def run(self, views: Views, sitting: Sitting, jobs: int | None, console: Console) -> None:
+        """Train to the end, or until `sitting` says stop; save on the way."""
         length = self.length
-        began = said = saved = time.monotonic()
-        said_step, stopping = self.step, False
+        said = time.monotonic()
+        began, said_step = said - self.seconds, self.step
         with contextlib.closing(_batches(views, length, self.step, jobs)) as batches:
             for pixels, labels in batches:
                 if self.step >= length.float_steps:
@@ -181,26 +175,21 @@ class _Loop:
                 if not math.isfinite(loss):
                     raise QualityError(f"the loss is {loss} after step {self.step}: choose a smaller --fine-tune-rate")
                 last = self.step == length.steps
-                stopping = not last and stop()
                 if last or self.step % length.every == 0:
                     self._evaluate(loss, logits, labels)
                 now = time.monotonic()
-                self.seconds = self.before.seconds + now - began
+                self.seconds = now - began
                 if last or now - said >= SAY_SECONDS:
                     self._say(console, loss, (self.step - said_step) / max(now - said, 1e-9))
                     said, said_step = now, self.step
-                if checkpoint is not None and (stopping or now - saved >= SAVE_SECONDS):
-                    self._save(checkpoint)
-                    saved = now
+                stopping = not last and sitting.stop()
+                if stopping or sitting.due():
+                    sitting.save(CHECKPOINT, self.step, self.seconds, self.curve.rows(), self.tuner.state())
                 if stopping:
                     break
         if not self.best_step:  # stopped before an evaluation with fake quantization: what there is, folded
             self.tuner.quantize()
             self._evaluate(loss, logits, labels)
-
-    def _append(self, row: Sequence[float]) -> None:
-        for item, value in zip(fields(Curve), row, strict=True):
-            getattr(self.curve, item.name).append(value)
 
     def _evaluate(self, loss: float, logits: Floats, labels: Labels) -> None:
         """Measure the network of now on the validation photos; `loss` and `logits` are those of the last batch."""
@@ -209,8 +198,7 @@ class _Loop:
         held_loss = self.tuner.cross_entropy(found, truth)
         if self._choose(self.step, held_loss, self.tuner.quantized):
             self.tuner.keep()
-        row = (self.step, loss, held_loss, _top1(found, truth), _top1(logits, labels))
-        self._append(row)
+        self.curve.append(self.step, loss, held_loss, _top1(found, truth), _top1(logits, labels))
         if self.observe is not None:
             self.observe(
                 Measured(
@@ -226,13 +214,6 @@ class _Loop:
                     backbone=lambda: self.tuner.now()[0],
                 )
             )
-
-    def _save(self, checkpoint: Path) -> None:
-        rows = [list(row) for row in zip(*(getattr(self.curve, item.name) for item in fields(Curve)), strict=True)]
-        write_checkpoint(
-            checkpoint,
-            replace(self.before, step=self.step, seconds=self.seconds, curve=rows, arrays=self.tuner.state()),
-        )
 
     def _say(self, console: Console, loss: float, steps_per_s: float) -> None:
         validation = f", validation top-1 {self.curve.validation_top1[-1]:.1%}" if self.curve.step else ""
@@ -285,8 +266,3 @@ def _batches(
         if failed:
             raise failed[0] from None
         raise
-
-
-def _recipe(backbone: Backbone, dataset: Dataset, spec: TrainSpec) -> dict[str, Any]:
-    """What must be the same for a run to go on."""
-    return {"module": backbone.source.sha256[:16], "set of photos": dataset.digest[:16], **spec.training_options()}

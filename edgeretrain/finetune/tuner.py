@@ -13,7 +13,8 @@ from edgeretrain.backbone import Backbone, quantize_per_channel
 from edgeretrain.errors import DataError
 from edgeretrain.images import Pixels
 from edgeretrain.network import network_input, variables_of
-from edgeretrain.train import TrainedHead, logit_range
+from edgeretrain.softmax_path import logit_range
+from edgeretrain.train import TrainedHead
 from edgeretrain.trainee import Trainee
 from edgeretrain.write import Head
 
