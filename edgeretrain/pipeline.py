@@ -69,17 +69,21 @@ def load_dataset(
     extractors: Sequence[Extractor],
     spec: TrainSpec,
     *,
+    embeddings: Path | None = None,
     jobs: int | None = None,
     console: Console | None = None,
 ) -> tuple[Dataset, list[Embedded]]:
-    """List, decode and embed the photos of `image_dir`, then split them. Raises DataError, also for `--on-bad fail`."""
+    """List, decode and embed the photos of `image_dir`, then split them. Raises DataError, also for `--on-bad fail`.
+
+    `embeddings` is the folder that keeps embeddings, None for the cache.
+    """
     console = console or Console(quiet=True)
     listing = list_photos(image_dir)
     with console.progress("Embedding photos", len(listing.files)) as advance:
         embedded = embed_photos(
             [file.path for file in listing.files],
             extractors,
-            cache=cache_file(cache_dir()),
+            cache=cache_file(embeddings or cache_dir()),
             jobs=jobs,
             advance=advance,
         )
@@ -114,6 +118,7 @@ def run(
     spec: TrainSpec,
     *,
     instrumented: bool = False,
+    embeddings: Path | None = None,
     jobs: int | None = None,
     stages: Stages | None = None,
     console: Console | None = None,
@@ -134,7 +139,9 @@ def run(
     console, stages = console or Console(quiet=True), stages or Stages()
     extractor = make_extractor(backbone)
     with stages("embed"):
-        dataset, embedded = load_dataset(image_dir, [extractor], spec, jobs=jobs, console=console)
+        dataset, embedded = load_dataset(
+            image_dir, [extractor], spec, embeddings=embeddings, jobs=jobs, console=console
+        )
     for warning in dataset.warnings:
         console.warn(warning)
 
@@ -226,12 +233,12 @@ def save(result: Result, folder: Path) -> Path:
     return path
 
 
-def metadata_of(backbone: Backbone, class_names: Sequence[str], io_type: str) -> bytes:
-    """TFLite metadata for a classifier on `backbone`."""
+def metadata_of(backbone: Backbone, class_names: Sequence[str], io_type: str, numbers: str = "integer only") -> bytes:
+    """TFLite metadata for a classifier on `backbone`; `numbers` says what it computes with."""
     scale, zero_point = backbone.input_quantization
     low, high = backbone.input_range
     limits = {"uint8": (0.0, 255.0), "int8": (-128.0, 127.0), "float32": (low, high)}[io_type]
-    text = f"{len(class_names)} classes, integer only, by edgeretrain"
+    text = f"{len(class_names)} classes, {numbers}, by edgeretrain"
     return classifier_metadata(backbone.spec.name, text, float(zero_point), 1 / scale, limits)
 
 
