@@ -142,7 +142,7 @@ def test_an_export_that_is_refused_does_not_cost_the_integer_file(command, photo
 
 
 def test_a_place_that_cannot_be_written_is_said_at_once(command, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
     code, _, err = command("train", "--image-dir", photos, *STARTER, "--output-graph", tmp_path / "graph.pb")
     assert code == 5
     assert "is not a folder open to writing" in err
