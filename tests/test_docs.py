@@ -14,35 +14,13 @@ from edgeretrain.spec import TrainSpec
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
-OLD_OPTIONS = set(
-    [
-        "image_dir",
-        "output_graph",
-        "intermediate_output_graphs_dir",
-        "intermediate_store_frequency",
-        "output_labels",
-        "summaries_dir",
-        "how_many_training_steps",
-        "learning_rate",
-        "testing_percentage",
-        "validation_percentage",
-        "eval_step_interval",
-        "train_batch_size",
-        "test_batch_size",
-        "validation_batch_size",
-        "print_misclassified_test_images",
-        "bottleneck_dir",
-        "final_tensor_name",
-        "flip_left_right",
-        "random_crop",
-        "random_scale",
-        "random_brightness",
-        "tfhub_module",
-        "saved_model_dir",
-        "logging_verbosity",
-        "checkpoint_path",
-    ]
-)
+OLD_OPTIONS = {
+    *("image_dir", "tfhub_module", "how_many_training_steps", "learning_rate", "testing_percentage"),
+    *("validation_percentage", "eval_step_interval", "train_batch_size", "test_batch_size", "validation_batch_size"),
+    *("print_misclassified_test_images", "output_graph", "final_tensor_name", "output_labels", "saved_model_dir"),
+    *("intermediate_output_graphs_dir", "intermediate_store_frequency", "summaries_dir", "bottleneck_dir"),
+    *("flip_left_right", "random_crop", "random_scale", "random_brightness", "logging_verbosity", "checkpoint_path"),
+}
 """Those of the ancestor, its last version."""
 FOREIGN = {"--input-layer", "--output-layer", "--model-base-path"}
 """Options of other programs that docs/from-retrain-py.md names."""

@@ -39,7 +39,7 @@ def exif(order, orientation):
     return b"Exif\0\0" + order + struct.pack(f"{mark}HIH", 42, 8, 2) + maker + entry + bytes(4)
 
 
-def assert_same(squeeze, data, most=1, share=0.02):
+def assert_same(squeeze, data, most=1, share=0.01):
     apart = np.abs(squeeze(data) - resize(decode(data), 128))
     assert apart.max() <= most
     assert (apart > 0).mean() <= share
@@ -47,7 +47,7 @@ def assert_same(squeeze, data, most=1, share=0.02):
 
 @pytest.mark.parametrize("size", [(300, 200), (97, 411), (60, 50), (128, 128), (900, 1000), (1900, 2400), (3600, 3700)])
 def test_pixels_are_those_of_the_one_decoder(squeeze, size):
-    """Small ones, large ones that libjpeg halves up to three times, enlarged ones; 1 in 100 values is one off."""
+    """Small ones, large ones that libjpeg halves up to three times, enlarged ones; at most 1 in 100 values is one off."""
     assert_same(squeeze, encoded(picture(*size), quality=92))
 
 

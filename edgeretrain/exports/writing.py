@@ -26,8 +26,8 @@ CHECK_PHOTOS = 32
 
 SAME, SAME_PIXELS = 0.01, 0.05
 """Most probability that may move to other classes (total variation: half the sum of absolute differences, mean over photos)
-between a TensorFlow export and its network, for pictures and for encoded JPEGs, of whose pixels 1 in 100 is one code off.
-Measured on flowers at 025/128 and 050/160: 0 and 0.005 to 0.013; mirrored pictures move 0.05 to 0.08, swapped colours 0.2 to
+between a TensorFlow export and its network, for pictures and for encoded JPEGs, of whose pixels a few are one code off.
+Measured on flowers at 025/128 and 050/160: 0 and at most 0.013; mirrored pictures move 0.05 to 0.08, swapped colours 0.2 to
 0.3.
 """
 TO_TFLITE = {"int8": 0.1, "uint8": 0.25}
