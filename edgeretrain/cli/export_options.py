@@ -34,6 +34,7 @@ def export_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--export",
             default="",
+            show_default="none",
             help=f"Also write .tflite files of {' or '.join(FLOAT_TYPES)}, or both: with a comma.",
         ),
         click.option("--output-labels", type=place, help="Also write the class names here, one a line."),
