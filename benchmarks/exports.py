@@ -51,7 +51,7 @@ def main() -> None:
     for cell in CELLS:
         data = (shared / "hosted" / f"mobilenet_v1_{cell}.tflite").read_bytes()
         result = run(shared / "data/flowers_small", read_hosted(data, cell), TrainSpec())
-        backbone, head, res = result.backbone, result.trained.head, result.backbone.spec.res
+        backbone, head, res = result.backbone, result.head, result.backbone.spec.res
         network, build_s = timed(lambda: build_network(backbone, head))  # noqa: B023 (called at once, here and below)
         served = Served(
             lambda pictures, network=network: network(pictures, training=False),

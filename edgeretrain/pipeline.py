@@ -54,11 +54,14 @@ class Stages:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: the sealed model and everything that is known about it."""
+    """A finished run: the sealed model and everything that is known about it. `backbone` and `head` are what it was written
+    of, after fine-tuning; `trained` is the head before it.
+    """
 
     model: Model
     dataset: Dataset
     backbone: Backbone
+    head: Head
     trained: TrainedHead
     evaluation: Evaluation
     report: dict[str, Any]
@@ -166,7 +169,9 @@ def run(
             look(measured)
 
     with stages("embed"):
-        train = with_copies(part(dataset.train), dataset.train, extractor, spec, jobs=jobs, console=console)
+        train = with_copies(
+            part(dataset.train), dataset.train, extractor, spec, embeddings=embeddings, jobs=jobs, console=console
+        )
     with stages("train"):
         seen = observe if observers else None
         trained = train_head(train, part(dataset.validation), len(dataset.class_names), spec, seen)
@@ -221,7 +226,7 @@ def run(
     report = _report(model, shipped, dataset, trained, evaluation, confidence, others, tested, spec)
     if tuned:
         report["fine_tuning"] = tuned.summary()
-    return Result(model, dataset, backbone, trained, evaluation, report)
+    return Result(model, dataset, shipped, head, trained, evaluation, report)
 
 
 def save(result: Result, folder: Path) -> Path:

@@ -195,7 +195,7 @@ def wrong_network(result):
     """The right network on pictures with red and blue swapped."""
     from edgeretrain.network import build_network
 
-    network = build_network(result.backbone, result.trained.head)
+    network = build_network(result.backbone, result.head)
     return lambda pictures: network(pictures[..., ::-1], training=False)
 
 
@@ -220,7 +220,7 @@ def test_an_export_that_is_not_its_network_is_refused(result, tmp_path, monkeypa
 def test_a_float_file_with_another_head_is_refused(result, tmp_path):
     from edgeretrain.write import write_model
 
-    head = result.trained.head
+    head = result.head
     other = replace(head, layer=replace(head.layer, codes=head.layer.codes[..., ::-1], scale=head.layer.scale[::-1]))
     with pytest.raises(QualityError, match=r"the float16 \.tflite, .*: against the integer \.tflite it moves"):
         write_exports(
@@ -244,8 +244,17 @@ def test_a_float_file_that_holds_other_types_is_refused(result, tmp_path):
             result.model,
             result.dataset.test,
             served=served_by(None, result),
-            float_model=lambda kind: write_model(result.backbone, result.trained.head, scheme="float32"),
+            float_model=lambda kind: write_model(result.backbone, result.head, scheme="float32"),
         )
+
+
+def test_a_fine_tuned_network_is_what_is_exported(photos, tmp_path):
+    start = load_starter(ModelSpec("025", 128))
+    tuned = run(photos, start, TrainSpec(testing_percentage=30, steps=100, fine_tune=2, fine_tune_rate=0.003))
+    layers = zip(start.layers, tuned.backbone.layers, strict=True)
+    assert any(not np.array_equal(a.weights, b.weights) for a, b in layers)
+    entries = export_result(tuned, ExportSpec(output_graph=tmp_path / "g.pb", float_types=("float32",)), tmp_path)
+    assert all(entry["to_tflite"]["moved"] < 0.05 for entry in entries)
 
 
 def test_a_photo_that_vanishes_before_the_export_is_named(result, tmp_path):

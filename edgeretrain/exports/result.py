@@ -14,7 +14,7 @@ from edgeretrain.write import write_model
 
 def export_result(result: Result, spec: ExportSpec, folder: Path, *, jobs: int | None = None) -> list[dict[str, Any]]:
     """Write what `spec` asks for, of the network in `result`; `folder` takes the .tflite files. As `write_exports`."""
-    backbone, head, class_names = result.backbone, result.trained.head, result.dataset.class_names
+    backbone, head, class_names = result.backbone, result.head, result.dataset.class_names
 
     def served() -> Served:
         from edgeretrain.network import build_network  # imports TensorFlow
