@@ -24,6 +24,7 @@ from edgeretrain.images import PREPROCESSING, Pixels
 from edgeretrain.metadata import LABELS_FILE, append_files, read_files, read_normalization
 from edgeretrain.runtime import KERNELS, load_interpreter
 from edgeretrain.storage import sha256
+from edgeretrain.write import FLOATS
 
 CONTRACT_FILE = "edgeretrain.json"
 CONTRACT_VERSION = 1
@@ -215,7 +216,7 @@ def verify(model: Model) -> list[Check]:
             Check("network", same, "the bytes are those that were checked" if same else "the bytes were changed"),
             Check("labels", list(model.labels) == contract["classes"], f"{len(model.labels)} classes"),
             *(_tensor_check(which, getattr(model, which), contract[which]) for which in ("input", "output")),
-            _integer_check(model),
+            _type_check(model, contract["scheme"]),
             _golden_check(model, contract["golden"]),
         ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -230,11 +231,14 @@ def _tensor_check(which: str, found: TensorInfo, expected: dict[str, Any]) -> Ch
     )
 
 
-def _integer_check(model: Model) -> Check:
-    floats = model.tensor_types.get("float32", 0)
+def _type_check(model: Model, scheme: str) -> Check:
+    """Integers only but for a float32 input and output, unless the file was asked for as one of floats."""
+    types = model.tensor_types
+    seen = ", ".join(f"{count} {kind}" for kind, count in sorted(types.items()))
+    if scheme in FLOATS:
+        return Check("floats only", scheme in types and not {"int8", "uint8"} & set(types), seen)
     allowed = (model.input.dtype == "float32") + (model.output.dtype == "float32")
-    seen = ", ".join(f"{count} {kind}" for kind, count in sorted(model.tensor_types.items()))
-    return Check("integers only", floats <= allowed, seen)
+    return Check("integers only", types.get("float32", 0) + types.get("float16", 0) <= allowed, seen)
 
 
 def codes_apart(a: bytes, b: bytes, dtype: str) -> int:

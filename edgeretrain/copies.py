@@ -33,6 +33,7 @@ def with_copies(
     extractor: Extractor,
     spec: TrainSpec,
     *,
+    embeddings: Path | None = None,
     jobs: int | None = None,
     console: Console | None = None,
 ) -> tuple[Floats, Labels]:
@@ -53,7 +54,7 @@ def with_copies(
             distortions,
             spec.copies,
             spec.seed,
-            cache=cache_file(cache_dir()),
+            cache=cache_file(embeddings or cache_dir()),
             jobs=jobs,
             advance=advance,
         )

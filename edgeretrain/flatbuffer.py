@@ -16,7 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-_TYPES = {"float32": 0, "int32": 2, "uint8": 3, "int8": 9}  # schema.TensorType
+_TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int8": 9}  # schema.TensorType
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,8 @@ def serialize(
     description: str,
     metadata: Mapping[str, bytes] | None = None,
 ) -> bytes:
-    """Serialize a chain of operators: the first one's first input is the model's input, the last one's output its output.
+    """Serialize a chain of operators: the first tensor that is neither constant nor made by one of them is the model's input,
+    the last one's output its output.
 
     `signature` names both in the signature `serving_default`. `metadata` maps names to buffers.
     """
@@ -145,7 +146,9 @@ class _Writer:
     ) -> bytes:
         tensors = list({id(t): t for op in operators for t in (*op.inputs, op.output)}.values())
         index = {id(tensor): i for i, tensor in enumerate(tensors)}
-        first, last = index[id(operators[0].inputs[0])], index[id(operators[-1].output)]
+        made = {id(op.output) for op in operators}
+        first = next(index[id(t)] for t in tensors if t.data is None and id(t) not in made)
+        last = index[id(operators[-1].output)]
 
         contents: list[bytes | None] = [None]  # buffer 0 is empty by convention
         buffer_of = []

@@ -55,11 +55,14 @@ class Stages:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: the sealed model and everything that is known about it."""
+    """A finished run: the sealed model and everything that is known about it. `backbone` and `head` are what it was written
+    of, after fine-tuning; `trained` is the head before it.
+    """
 
     model: Model
     dataset: Dataset
     backbone: Backbone
+    head: Head
     trained: TrainedHead
     evaluation: Evaluation
     report: dict[str, Any]
@@ -70,17 +73,21 @@ def load_dataset(
     extractors: Sequence[Extractor],
     spec: TrainSpec,
     *,
+    embeddings: Path | None = None,
     jobs: int | None = None,
     console: Console | None = None,
 ) -> tuple[Dataset, list[Embedded]]:
-    """List, decode and embed the photos of `image_dir`, then split them. Raises DataError, also for `--on-bad fail`."""
+    """List, decode and embed the photos of `image_dir`, then split them. Raises DataError, also for `--on-bad fail`.
+
+    `embeddings` is the folder that keeps embeddings, None for the cache.
+    """
     console = console or Console(quiet=True)
     listing = list_photos(image_dir)
     with console.progress("Embedding photos", len(listing.files)) as advance:
         embedded = embed_photos(
             [file.path for file in listing.files],
             extractors,
-            cache=cache_file(cache_dir()),
+            cache=cache_file(embeddings or cache_dir()),
             jobs=jobs,
             advance=advance,
         )
@@ -115,6 +122,7 @@ def run(
     spec: TrainSpec,
     *,
     instrumented: bool = False,
+    embeddings: Path | None = None,
     jobs: int | None = None,
     stages: Stages | None = None,
     console: Console | None = None,
@@ -135,7 +143,9 @@ def run(
     console, stages = console or Console(quiet=True), stages or Stages()
     extractor = make_extractor(backbone)
     with stages("embed"):
-        dataset, embedded = load_dataset(image_dir, [extractor], spec, jobs=jobs, console=console)
+        dataset, embedded = load_dataset(
+            image_dir, [extractor], spec, embeddings=embeddings, jobs=jobs, console=console
+        )
     for warning in dataset.warnings:
         console.warn(warning)
 
@@ -160,7 +170,9 @@ def run(
             look(measured)
 
     with stages("embed"):
-        train = with_copies(part(dataset.train), dataset.train, extractor, spec, jobs=jobs, console=console)
+        train = with_copies(
+            part(dataset.train), dataset.train, extractor, spec, embeddings=embeddings, jobs=jobs, console=console
+        )
     recipe = {"module": extractor.key, "set of photos": dataset.digest, **spec.training_options()}
     sitting = Sitting(checkpoints, recipe, postpone())
     with stages("train"):
@@ -216,7 +228,7 @@ def run(
     report = _report(model, shipped, dataset, trained, evaluation, confidence, others, tested, spec)
     if tuned:
         report["fine_tuning"] = tuned.summary()
-    return Result(model, dataset, backbone, trained, evaluation, report)
+    return Result(model, dataset, shipped, head, trained, evaluation, report)
 
 
 def save(result: Result, folder: Path) -> Path:
@@ -228,12 +240,12 @@ def save(result: Result, folder: Path) -> Path:
     return path
 
 
-def metadata_of(backbone: Backbone, class_names: Sequence[str], io_type: str) -> bytes:
-    """TFLite metadata for a classifier on `backbone`."""
+def metadata_of(backbone: Backbone, class_names: Sequence[str], io_type: str, numbers: str = "integer only") -> bytes:
+    """TFLite metadata for a classifier on `backbone`; `numbers` says what it computes with."""
     scale, zero_point = backbone.input_quantization
     low, high = backbone.input_range
     limits = {"uint8": (0.0, 255.0), "int8": (-128.0, 127.0), "float32": (low, high)}[io_type]
-    text = f"{len(class_names)} classes, integer only, by edgeretrain"
+    text = f"{len(class_names)} classes, {numbers}, by edgeretrain"
     return classifier_metadata(backbone.spec.name, text, float(zero_point), 1 / scale, limits)
 
 

@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from edgeretrain.backbone import Backbone, Layer, Shape
 from edgeretrain.flatbuffer import Operator, Tensor, serialize
 
-SCHEMES = ("int8", "uint8", "float32")
-"""How the network computes: int8 per channel; uint8 per tensor, as in Google's hosted files; float32 for comparison."""
+SCHEMES = ("int8", "uint8", "float32", "float16")
+"""How the network computes: int8 per channel; uint8 per tensor, as in Google's hosted files; float32 for comparison; float16:
+float32 with weights and biases stored in half the bytes, which DEQUANTIZE operators widen when the file is loaded.
+"""
+FLOATS = ("float32", "float16")
 IO_TYPES = ("uint8", "int8", "float32")
 """What goes into and comes out of an int8 network."""
 
 _SAME, _VALID, _NONE, _RELU6 = 0, 1, 0, 3  # schema.Padding, schema.ActivationFunctionType
-_VERSIONS = {"int8": 3, "uint8": 1, "float32": 1}  # of both convolutions
+_VERSIONS = {"int8": 3, "uint8": 1, "float32": 1, "float16": 1}  # of both convolutions
 _PROBABILITY = np.array([1 / 256], np.float32)  # the only output scale softmax allows
 
 
@@ -54,19 +57,21 @@ def write_model(
     """Serialize the network as a .tflite.
 
     Input `image`: [1, res, res, 3] RGB of `io_type`. Output `probabilities`: [1, classes] of `io_type`, or without a head
-    `embedding`: the pooled codes [1, 1, 1, features] of `scheme`. With uint8 and float32 schemes `io_type` is the scheme.
+    `embedding`: the pooled codes [1, 1, 1, features]. With the uint8 scheme `io_type` is uint8, with float schemes float32.
     """
     chain = _Chain(scheme)
+    if scheme != "int8":
+        io_type = chain.kind
     res = backbone.spec.res
     scale, zero_point = backbone.input_quantization
-    chain.start("image", (1, res, res, 3), io_type if scheme == "int8" else scheme, scale, zero_point)
+    chain.start("image", (1, res, res, 3), io_type, scale, zero_point)
     for shape, layer in zip(backbone.table, backbone.layers, strict=True):
         chain.convolution(shape, layer)
     chain.pool()
     if head is not None:
         shape = Shape("logits", "head", 1, (1, 1, backbone.spec.features, head.classes))
         chain.convolution(shape, head.layer, logits=(head.logit_scale, head.logit_zero_point))
-        chain.softmax(io_type if scheme == "int8" else scheme)
+        chain.softmax(io_type)
     names = ("image", "embedding" if head is None else "probabilities")
     return serialize(chain.operators, names, f"{backbone.spec.name} {scheme} by edgeretrain", metadata)
 
@@ -76,6 +81,7 @@ class _Chain:
 
     def __init__(self, scheme: str) -> None:
         self.scheme = scheme
+        self.kind = "float32" if scheme in FLOATS else scheme  # the dtype of activations
         self.operators: list[Operator] = []
         self.last: Tensor
 
@@ -87,14 +93,14 @@ class _Chain:
 
     def activation(self, name: str, shape: tuple[int, ...], scale: float, uint8_zero_point: int) -> Tensor:
         """A tensor of the scheme's own type; int8 codes are the uint8 codes less 128."""
-        if self.scheme == "float32":
+        if self.kind == "float32":
             return Tensor(name, shape, "float32")
         zero_point = uint8_zero_point - (128 if self.scheme == "int8" else 0)
         return Tensor(name, shape, self.scheme, None, np.array([scale], np.float32), zero_point)
 
     def start(self, name: str, shape: tuple[int, ...], io_type: str, scale: float, zero_point: int) -> None:
-        inner = self.activation(name if io_type == self.scheme else "pixels", shape, scale, zero_point)
-        if io_type == self.scheme:
+        inner = self.activation(name if io_type == self.kind else "pixels", shape, scale, zero_point)
+        if io_type == self.kind:
             self.last = inner
         elif io_type == "float32":
             self.last = Tensor(name, shape, "float32")
@@ -136,11 +142,8 @@ class _Chain:
         def laid_out(weights: NDArray[np.generic]) -> NDArray[np.generic]:
             return weights[None] if depthwise else weights.transpose(3, 0, 1, 2)
 
-        if self.scheme == "float32":
-            real = laid_out(layer.weights)
-            return Tensor("weights", real.shape, "float32", real), Tensor(
-                "bias", layer.bias.shape, "float32", layer.bias
-            )
+        if self.kind == "float32":
+            return self.real("weights", laid_out(layer.weights)), self.real("bias", layer.bias)
         codes: NDArray[np.generic]
         if self.scheme == "int8":
             codes, scale, _ = layer.per_channel
@@ -159,6 +162,16 @@ class _Chain:
         )
         return weights, bias
 
+    def real(self, name: str, values: NDArray[np.generic]) -> Tensor:
+        """A float32 constant; in the float16 scheme it is stored as float16 and widened."""
+        if self.scheme == "float32":
+            return Tensor(name, values.shape, "float32", values)
+        largest = np.finfo(np.float16).max
+        half = Tensor(f"{name}_half", values.shape, "float16", np.clip(values, -largest, largest).astype("<f2"))
+        wide = Tensor(name, values.shape, "float32")
+        self.operators.append(Operator("DEQUANTIZE", 3, (half,), wide))  # version 3: float16, runtime 1.15 or newer
+        return wide
+
     def pool(self) -> None:
         """Average over the picture. MEAN where XNNPACK takes it; the uint8 scheme keeps the hosted files' operator."""
         _, height, width, channels = self.last.shape
@@ -176,7 +189,7 @@ class _Chain:
         self.append("RESHAPE", 1, (Tensor("shape", (2,), "int32", np.array([1, classes], "<i4")),), flat)
         output = self.activation("probabilities", (1, classes), float(_PROBABILITY[0]), 0)
         self.append("SOFTMAX", 2 if self.scheme == "int8" else 1, (), output, "SoftmaxOptions", Beta=1.0)
-        if io_type == "float32" and self.scheme != "float32":
+        if io_type == "float32" and self.kind != "float32":
             self.append("DEQUANTIZE", 2, (), Tensor("probabilities", (1, classes), "float32"))
-        elif io_type != self.scheme:
+        elif io_type != self.kind:
             self.append("QUANTIZE", 1, (), Tensor("probabilities", (1, classes), "uint8", None, _PROBABILITY, 0))

@@ -103,19 +103,6 @@ def test_quiet_train_says_nothing_on_stderr(command, photos, tmp_path):
     assert (code, err) == (0, "")
 
 
-def test_the_ancestors_command_line_works(command, photos, tmp_path, shared):
-    code, _, err = command(
-        "train",
-        *("--image_dir", photos, "--tfhub_module", hosted_file(shared, "025"), "--how_many_training_steps", 50),
-        *("--learning_rate", "0.01", "--train_batch_size", 20, "--validation_batch_size", -1, "--test_batch_size", -1),
-        *("--testing_percentage", 10, "--validation_percentage", 10, "--eval_step_interval", 10),
-        *("--out", tmp_path / "out"),
-    )
-    assert code == 0, err
-    training = json.loads((tmp_path / "out/report.json").read_text())["training"]
-    assert (training["steps"], training["train_batch_size"]) == (50, 20)
-
-
 def test_runs_are_numbered_and_nothing_is_overwritten(command, photos):
     for number in (1, 2):
         assert command("train", "--image-dir", photos, *STARTER, "-q")[0] == 0

@@ -14,6 +14,17 @@ from edgeretrain.spec import TrainSpec
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 
+OLD_OPTIONS = {
+    *("image_dir", "tfhub_module", "how_many_training_steps", "learning_rate", "testing_percentage"),
+    *("validation_percentage", "eval_step_interval", "train_batch_size", "test_batch_size", "validation_batch_size"),
+    *("print_misclassified_test_images", "output_graph", "final_tensor_name", "output_labels", "saved_model_dir"),
+    *("intermediate_output_graphs_dir", "intermediate_store_frequency", "summaries_dir", "bottleneck_dir"),
+    *("flip_left_right", "random_crop", "random_scale", "random_brightness", "logging_verbosity", "checkpoint_path"),
+}
+"""Those of the ancestor, its last version."""
+FOREIGN = {"--input-layer", "--output-layer", "--model-base-path"}
+"""Options of other programs that docs/from-retrain-py.md names."""
+
 
 def all_commands():
     context = click.Context(cli)
@@ -75,6 +86,17 @@ def test_every_train_option_has_help_and_old_names_are_accepted():
     helps = {param.name: param.help for param in train.params if isinstance(param, click.Option)}
     assert all(helps.values())
     assert set(TrainSpec.__dataclass_fields__) <= set(helps)
+
+
+def test_every_option_of_retrain_py_is_on_its_page_and_in_the_command_line():
+    page = (ROOT / "docs/from-retrain-py.md").read_text()
+    train = {tuple(path): command for path, command in all_commands()}[("train",)]
+    offered = {name for param in train.params for name in (*param.opts, *param.secondary_opts)}
+    rows = set(re.findall(r"^\| `--([a-z_]+)` \|", page, re.M))
+    assert rows == OLD_OPTIONS
+    named = {f"--{name.replace('_', '-')}" for name in re.findall(r"(?<![\w-])--([a-z][a-z_-]*)", page)}
+    assert {f"--{name.replace('_', '-')}" for name in OLD_OPTIONS} <= named
+    assert named - offered == FOREIGN
 
 
 def test_public_names_are_real():

@@ -36,6 +36,7 @@ def picture(res=128, seed=0):
         ("int8", "float32", {"int8", "int32", "float32"}),
         ("uint8", "uint8", {"uint8", "int32"}),
         ("float32", "float32", {"float32", "int32"}),
+        ("float16", "float32", {"float32", "float16", "int32"}),
     ],
 )
 def test_every_scheme_runs_and_holds_the_types_it_promises(backbone, scheme, io_type, kinds):
@@ -75,6 +76,20 @@ def test_float_network_and_integer_networks_agree(backbone):
     )
     int8 = answer(load_interpreter(write_model(backbone, head)), pixels) / 256
     assert np.abs(real - int8).max() < 0.1
+
+
+def test_float16_halves_the_file_and_keeps_the_answers(backbone):
+    value, head = (picture().astype(np.float32) - 128) / 128, random_head(256)
+    files = [write_model(backbone, head, scheme=scheme) for scheme in ("float32", "float16")]
+    assert len(files[1]) < 0.56 * len(files[0])
+    for kernels in ("xnnpack", "reference"):
+        wide, half = (answer(load_interpreter(file, kernels=kernels), value) for file in files)
+        assert 0 < np.abs(wide - half).max() < 0.005
+
+
+def test_xnnpack_widens_float16_itself(backbone):
+    interpreter = load_interpreter(write_model(backbone, random_head(256), scheme="float16"))
+    assert remaining_ops(interpreter)[1] == ()
 
 
 def test_operators_have_the_oldest_versions_that_do_the_job(backbone):

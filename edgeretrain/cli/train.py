@@ -13,7 +13,10 @@ from typing import Any
 import click
 
 from edgeretrain.cli import console_of, jobs_option, json_option, load_module, module_options, print_json, spec_options
+from edgeretrain.cli.ancestor import ancestor_options
+from edgeretrain.cli.export_options import export_options
 from edgeretrain.console import Console
+from edgeretrain.exports.spec import ExportSpec
 from edgeretrain.spec import TrainSpec
 
 SAMPLES_PER_CLASS = 100
@@ -50,7 +53,12 @@ Examples:
     help="Where exports on the way go.",
 )
 @click.option("--instrumented", is_flag=True, help="Evaluate the fake-quant network (TensorFlow) beside the .tflite.")
+@click.option(
+    "--print-misclassified-test-images", is_flag=True, help="List the test photos that were answered wrongly."
+)
+@export_options
 @spec_options
+@ancestor_options
 @jobs_option
 @json_option
 def train(
@@ -65,6 +73,9 @@ def train(
     summaries_dir: Path | None,
     intermediate_output_graphs_dir: Path | None,
     instrumented: bool,
+    print_misclassified_test_images: bool,
+    exports: ExportSpec,
+    embeddings_dir: Path | None,
     jobs: int | None,
     as_json: bool,
     **options: Any,
@@ -88,6 +99,7 @@ def train(
         with stages("samples"):
             image_dir = _samples(console, jobs)
     list_photos(image_dir)  # what is wrong with the folder is said before anything is fetched
+    exports.check_targets(force=force)
     with stages("backbone"):
         backbone = load_module(module, width, res, offline, timeout)
     folder = output_folder(out, backbone.spec.name, force=force)
@@ -100,6 +112,7 @@ def train(
                 backbone,
                 spec,
                 instrumented=instrumented,
+                embeddings=embeddings_dir,
                 jobs=jobs,
                 stages=stages,
                 console=console,
@@ -109,8 +122,15 @@ def train(
             result.report["command"] = shlex.join(["edgeretrain", *sys.argv[1:]])
             with stages("summaries"):
                 summaries.finish(result.report)
-            result.report["seconds"] = {**stages.seconds, "total": _since_start()}
-            path = save(result, folder)
+            try:
+                if exports.wanted:
+                    from edgeretrain.exports.result import export_result
+
+                    with stages("export"):
+                        result.report["exports"] = export_result(result, exports, folder, jobs=jobs)
+            finally:  # an export that is refused must not cost the run its result
+                result.report["seconds"] = {**stages.seconds, "total": _since_start()}
+                path = save(result, folder)
             write_file(folder / "report.html", render_training(page_values(result.report, image_dir)))
             _keep_log(console.log, folder / "log.txt")
     except BaseException:
@@ -121,8 +141,12 @@ def train(
         print_json(result.report)
     else:
         _show(result.report)
+        if print_misclassified_test_images:
+            _show_misclassified(result.report["misclassified"])
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.report["seconds"].items())
     console.say(f"Seconds: {seconds}")
+    for entry in result.report.get("exports", ()):
+        console.say(f"Exported: {entry['path']} ({entry['kind']}, {entry['size_bytes'] / 1000:.0f} kB)")
     console.say(
         f"Written: {path}, labels.txt, report.json and {folder / 'report.html'}; tensorboard --logdir {summaries_dir}"
     )
@@ -187,6 +211,18 @@ def _show(report: dict[str, Any]) -> None:
     print_table(("network", "top-1 %", "95 % interval", "N", "agreement %"), rows, right=(1, 2, 3, 4))
     model = report["model"]
     click.echo(f"{model['name']}: {model['size_bytes'] / 1000:.0f} kB, {model['input']['dtype']} input")
+
+
+def _show_misclassified(rows: list[dict[str, Any]]) -> None:
+    from edgeretrain.console import print_table
+
+    columns = ("path", "truth", "predicted")
+    print_table(
+        (*columns, "confidence %"),
+        [(*(row[key] for key in columns), _percent(row["confidence"])) for row in rows],
+        title=f"{len(rows)} misclassified test photos",
+        right=(3,),
+    )
 
 
 def _percent(value: float | None) -> str:
