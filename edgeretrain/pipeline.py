@@ -55,8 +55,10 @@ class Stages:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: the sealed model and everything that is known about it. `backbone` and `head` are what it was written
-    of, after fine-tuning; `trained` is the head before it.
+    """A finished run: the sealed model and everything that is known about it.
+
+    `backbone` and `head` are what it was written of, after fine-tuning; `trained` is the head before it. `stopped` says that
+    training was ended early, with the best so far.
     """
 
     model: Model
@@ -66,6 +68,7 @@ class Result:
     trained: TrainedHead
     evaluation: Evaluation
     report: dict[str, Any]
+    stopped: bool
 
 
 def load_dataset(
@@ -228,7 +231,7 @@ def run(
     report = _report(model, shipped, dataset, trained, evaluation, confidence, others, tested, spec)
     if tuned:
         report["fine_tuning"] = tuned.summary()
-    return Result(model, dataset, shipped, head, trained, evaluation, report)
+    return Result(model, dataset, shipped, head, trained, evaluation, report, sitting.stopped)
 
 
 def save(result: Result, folder: Path) -> Path:

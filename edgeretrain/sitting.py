@@ -19,14 +19,21 @@ SAVE_SECONDS = 60.0
 
 @dataclass
 class Sitting:
-    """`folder` is where checkpoints lie (None: none are written), `recipe` what must be the same for a run to go on, `stop`
-    tells whether to end after this step.
+    """`folder` is where checkpoints lie (None: none are written), `recipe` what must be the same for a run to go on, `asked`
+    tells whether somebody, or the clock, wants training to end.
     """
 
     folder: Path | None = None
     recipe: dict[str, Any] = field(default_factory=dict)
-    stop: Callable[[], bool] = lambda: False
+    asked: Callable[[], bool] = lambda: False
+    stopped: bool = False
+    """Whether training was told to end early."""
     _saved: float = field(default_factory=time.monotonic)
+
+    def stop(self) -> bool:
+        """Whether to end here, before all is done."""
+        self.stopped = self.stopped or self.asked()
+        return self.stopped
 
     def load(self, name: str) -> Checkpoint:
         """The checkpoint called `name`, or one of step 0 without arrays. Raises DataError, UsageError as `read_checkpoint`."""

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeretrain.cli import console_of, jobs_option, json_option, load_module, module_options, print_json, spec_options
 from edgeretrain.cli.ancestor import ancestor_options
 from edgeretrain.cli.export_options import export_options
+from edgeretrain.cli.resume import (
+    CHECKPOINTS,
+    check_no_others,
+    discard_if_empty,
+    forget_request,
+    keep_request,
+    resume_option,
+)
 from edgeretrain.console import Console
 from edgeretrain.exports.spec import ExportSpec
 from edgeretrain.spec import TrainSpec
+
+if TYPE_CHECKING:
+    from edgeretrain.plan import Plan
 
 SAMPLES_PER_CLASS = 100
 
@@ -25,7 +38,7 @@ EXAMPLES = """\b
 Examples:
   edgeretrain train --width 050 --res 160
   edgeretrain train --image-dir photos --width 050 --res 160
-  edgeretrain train --image-dir photos --module ~/modules/mobilenet_v1_025_128.tar.gz
+  edgeretrain train --image-dir photos --fine-tune 20
   edgeretrain train --image_dir photos --tfhub_module MODULE --how_many_training_steps 4000
 """
 
@@ -40,6 +53,9 @@ Examples:
 @module_options
 @click.option("--out", type=click.Path(path_type=Path), show_default="runs/<model>-<n>", help="Folder for the results.")
 @click.option("--force", is_flag=True, help="Replace results in --out.")
+@resume_option
+@click.option("--max-minutes", type=click.FloatRange(min=0), help="Stop training then, with the best so far.")
+@click.option("--plan", is_flag=True, help="Print what the run would take, and stop.")
 @click.option(
     "--summaries-dir",
     type=click.Path(path_type=Path),
@@ -70,6 +86,9 @@ def train(
     timeout: float,
     out: Path | None,
     force: bool,
+    resume: Path | None,
+    max_minutes: float | None,
+    plan: bool,
     summaries_dir: Path | None,
     intermediate_output_graphs_dir: Path | None,
     instrumented: bool,
@@ -79,19 +98,26 @@ def train(
     jobs: int | None,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Train a classifier on your photos and write it as a checked, integer-only .tflite.
 
     The backbone stays as it is; a softmax layer is trained on what it makes of the photos, with the quantization that
-    ships. The accuracy reported is that of the .tflite itself on test photos it never saw.
+    ships. --fine-tune goes on from there and trains the whole network. The accuracy reported is that of the .tflite
+    itself on test photos it never saw. Ctrl-C ends training after a step and exports the best so far; a second one aborts.
     """
     from edgeretrain.dataset import list_photos
+    from edgeretrain.errors import INTERRUPTED
+    from edgeretrain.interrupt import postponed
     from edgeretrain.pipeline import Stages, run, save
+    from edgeretrain.plan import plan_run
     from edgeretrain.report.html import render_training
     from edgeretrain.report.training_data import page_values
     from edgeretrain.storage import check_free, output_folder, write_file
     from edgeretrain.summaries import Summaries, layer_interval
 
+    ctx = click.get_current_context()
+    if resume is not None:
+        check_no_others(ctx)
     console, stages, spec = console_of(), Stages(), TrainSpec(**options)
     check_free(summaries_dir, "--summaries-dir", force=force)
     check_free(intermediate_output_graphs_dir, "--intermediate-output-graphs-dir", force=force)
@@ -102,11 +128,23 @@ def train(
     exports.check_targets(force=force)
     with stages("backbone"):
         backbone = load_module(module, width, res, offline, timeout)
+    if plan:
+        _show_plan(plan_run(image_dir, backbone, spec, jobs=jobs), as_json=as_json)
+        return 0
     folder = output_folder(out, backbone.spec.name, force=force)
+    began = time.monotonic() - _since_start()
     summaries_dir = summaries_dir or folder / "summaries"
     every = layer_interval(spec.steps, spec.eval_step_interval)
+    came: list[Callable[[], bool]] = []  # tells whether Ctrl-C came, once training has begun
+    limit = math.inf if max_minutes is None else 60 * max_minutes
     try:
-        with Summaries(summaries_dir, every=every) as summaries:
+        with contextlib.ExitStack() as stack, Summaries(summaries_dir, every=every, append=bool(resume)) as summaries:
+
+            def postpone() -> Callable[[], bool]:
+                came.append(stack.enter_context(postponed()))
+                return lambda: came[0]() or time.monotonic() - began > limit
+
+            keep_request(ctx, folder)
             result = run(
                 image_dir,
                 backbone,
@@ -118,6 +156,8 @@ def train(
                 console=console,
                 observers=[summaries.observe],
                 intermediate=intermediate_output_graphs_dir or folder / "intermediate",
+                checkpoints=folder / CHECKPOINTS,
+                postpone=postpone,
             )
             result.report["command"] = shlex.join(["edgeretrain", *sys.argv[1:]])
             with stages("summaries"):
@@ -133,9 +173,11 @@ def train(
                 path = save(result, folder)
             write_file(folder / "report.html", render_training(page_values(result.report, image_dir)))
             _keep_log(console.log, folder / "log.txt")
+            if not result.stopped:
+                forget_request(folder)
     except BaseException:
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # only if it is empty
+        if resume is None:
+            discard_if_empty(folder)
         raise
     if as_json:
         print_json(result.report)
@@ -150,6 +192,18 @@ def train(
     console.say(
         f"Written: {path}, labels.txt, report.json and {folder / 'report.html'}; tensorboard --logdir {summaries_dir}"
     )
+    if result.stopped:
+        console.say(f"Training was stopped early, this is the best so far; edgeretrain train --resume {folder} goes on")
+    return INTERRUPTED if came[0]() else 0
+
+
+def _show_plan(plan: Plan, *, as_json: bool) -> None:
+    from edgeretrain.console import print_table
+
+    if as_json:
+        print_json(plan.summary())
+    else:
+        print_table(("what", "how much"), plan.rows())
 
 
 def _samples(console: Console, jobs: int | None) -> Path:

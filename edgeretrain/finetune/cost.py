@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeretrain import pictures
 from edgeretrain.console import duration
-from edgeretrain.finetune.views import Length, Views
+from edgeretrain.finetune.views import Length, Views, picture_bytes
 
 if TYPE_CHECKING:
     from edgeretrain.finetune.tuner import Tuner
@@ -55,5 +55,5 @@ def measure(tuner: Tuner, views: Views, length: Length) -> Cost:
         views.look(0)
     pace = _STEPS * length.batch / (time.perf_counter() - begin)
     tuner.restore(state)
-    to_come = min(pictures.MEMORY_BYTES, (len(views.photos) - length.batch) * views.picture_bytes)
+    to_come = min(pictures.MEMORY_BYTES, (len(views.photos) - length.batch) * picture_bytes(views.res))
     return Cost(tuner.trained_layers, len(views.photos), pace, psutil.Process().memory_info().rss + max(0, to_come))

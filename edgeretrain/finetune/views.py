@@ -35,11 +35,6 @@ class Views:
     seed: int
     _pictures: Pictures = field(repr=False)
 
-    @property
-    def picture_bytes(self) -> int:
-        """Of one kept picture, at most."""
-        return self._pictures.side**2 * 3
-
     def look(self, number: int) -> tuple[Pixels, int]:
         """View `number` (0, 1, ...): uint8 [res, res, 3] and its label. Each photo comes once before any comes again."""
         epoch, place = divmod(number, len(self.photos))
@@ -51,6 +46,11 @@ class Views:
 @lru_cache(2)
 def _order(photos: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.default_rng((seed, 2, epoch)).permutation(photos)
+
+
+def picture_bytes(res: int) -> int:
+    """Of one kept picture, at most."""
+    return round(_SIDE * res) ** 2 * 3
 
 
 def views_of(photos: tuple[Photo, ...], res: int, spec: TrainSpec) -> Views:
