@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edgeretrain.backbone import Backbone, Layer, Shape
 from edgeretrain.flatbuffer import Operator, Tensor, serialize
+from edgeretrain.rounding import steady_step
 
 SCHEMES = ("int8", "uint8", "float32", "float16")
 """How the network computes: int8 per channel; uint8 per tensor, as in Google's hosted files; float32 for comparison; float16:
@@ -122,7 +123,7 @@ class _Chain:
         else:
             output = self.activation(shape.name, out_shape, float(logits[0]), logits[1] + 128)
         depthwise = shape.kind == "depthwise"
-        constants = self.constants(layer, depthwise)
+        constants = self.constants(layer, depthwise, output)
         options = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
         fields = {"DepthMultiplier": 1} if depthwise else {}
@@ -140,7 +141,7 @@ class _Chain:
             **fields,
         )
 
-    def constants(self, layer: Layer, depthwise: bool) -> tuple[Tensor, Tensor]:
+    def constants(self, layer: Layer, depthwise: bool, output: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and bias of a convolution, in TFLite's layout: [out, h, w, in], depthwise [1, h, w, channels]."""
 
         def laid_out(weights: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -148,22 +149,21 @@ class _Chain:
 
         if self.kind == "float32":
             return self.real("weights", laid_out(layer.weights)), self.real("bias", layer.bias)
+        assert self.last.scale is not None and output.scale is not None
         codes: NDArray[np.generic]
         if self.scheme == "int8":
             codes, scale, _ = layer.per_channel
-            zero_point, axis = 0, 3 if depthwise else 0
+            steady, zero_point, axis = scale, 0, 3 if depthwise else 0
         else:
             codes, step, zero_point = layer.per_tensor
             scale, axis = np.array([step], np.float32), 0
+            steady = np.array([steady_step(step, self.last.scale[0], output.scale[0], output.zero_point)], np.float32)
         data = laid_out(codes)
-        weights = Tensor("weights", data.shape, self.scheme, data, scale, zero_point, axis)
-        assert self.last.scale is not None
-        bias_scale = self.last.scale * scale
-        integers = np.rint(layer.bias.astype(np.float64) / bias_scale)
+        weights = Tensor("weights", data.shape, self.scheme, data, steady, zero_point, axis)
         limits = np.iinfo(np.int32)
-        bias = Tensor(
-            "bias", layer.bias.shape, "int32", np.clip(integers, limits.min, limits.max).astype("<i4"), bias_scale, 0, 0
-        )
+        integers = np.rint(layer.bias.astype(np.float64) / (self.last.scale * scale))
+        integers = np.clip(integers, limits.min, limits.max).astype("<i4")
+        bias = Tensor("bias", layer.bias.shape, "int32", integers, self.last.scale * steady)
         return weights, bias
 
     def real(self, name: str, values: NDArray[np.generic]) -> Tensor:
@@ -183,7 +183,7 @@ class _Chain:
         if self.scheme == "uint8":
             fields = {"Padding": _VALID, "StrideW": 1, "StrideH": 1, "FilterWidth": width, "FilterHeight": height}
             self.append("AVERAGE_POOL_2D", 1, (), output, "Pool2DOptions", **fields)
-        elif self.scheme == "float32":
+        elif self.kind == "float32":
             self.append("MEAN", 1, (_numbers("axes", 1, 2),), output, "ReducerOptions", KeepDims=True)
         else:
             self.pool_by_product(height * width, channels, output)
