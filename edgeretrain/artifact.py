@@ -241,6 +241,11 @@ def _type_check(model: Model, scheme: str) -> Check:
     return Check("integers only", types.get("float32", 0) + types.get("float16", 0) <= allowed, seen)
 
 
+MOST_CODES = 1
+"""How far apart, in codes of 1/256, two processors' answers may be. The convolutions and the pool give the same bytes; LiteRT's
+8-bit softmax on ARM64 is another than on x86 (at most 1 code in under 1 % of answers), and float32 networks vary."""
+
+
 def codes_apart(a: bytes, b: bytes, dtype: str) -> int:
     """Largest difference of two outputs of `dtype` in codes of 1/256, rounded up; 256 for different lengths or no numbers."""
     if len(a) != len(b):
@@ -256,14 +261,20 @@ def _golden_check(model: Model, golden: dict[str, Any]) -> Check:
         raise DataError(f"{model.name} has golden vectors of kind {golden['generator']!r}: update edgeretrain")
     vectors = [Vector(int(v["seed"]), {k: bytes.fromhex(v[k]) for k in KERNELS}) for v in golden["vectors"]]
     answers = replay(model.flatbuffer, model.res, [vector.seed for vector in vectors], "xnnpack")
-    for kernels in KERNELS:
-        if all(answer == vector.outputs[kernels] for answer, vector in zip(answers, vectors, strict=True)):
-            return Check("golden vectors", True, f"{len(vectors)} of {len(vectors)} equal ({kernels} kernels)")
-    if all(
-        codes_apart(answer, vector.outputs["xnnpack"], model.output.dtype) <= 1
-        for answer, vector in zip(answers, vectors, strict=True)
-    ):
-        return Check("golden vectors", True, f"{len(vectors)} of {len(vectors)} within 1 code (xnnpack kernels)")
+    apart = {
+        kernels: max(
+            (
+                codes_apart(answer, vector.outputs[kernels], model.output.dtype)
+                for answer, vector in zip(answers, vectors, strict=True)
+            ),
+            default=0,
+        )
+        for kernels in KERNELS
+    }
+    nearest = min(KERNELS, key=apart.__getitem__)
+    if apart[nearest] <= MOST_CODES:
+        seen = "equal" if apart[nearest] == 0 else f"within {apart[nearest]} code"
+        return Check("golden vectors", True, f"{len(vectors)} of {len(vectors)} {seen} ({nearest} kernels)")
     wrong = [
         f"seed {vector.seed}: expected {vector.outputs['xnnpack'].hex()[:32]}, got {answer.hex()[:32]}"
         for answer, vector in zip(answers, vectors, strict=True)

@@ -7,13 +7,14 @@ Operator versions are the oldest that do the job (TensorFlow's lite/tools/versio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeretrain.backbone import Backbone, Layer, Shape
 from edgeretrain.flatbuffer import Operator, Tensor, serialize
+from edgeretrain.rounding import steady_step
 
 SCHEMES = ("int8", "uint8", "float32", "float16")
 """How the network computes: int8 per channel; uint8 per tensor, as in Google's hosted files; float32 for comparison; float16:
@@ -98,6 +99,10 @@ class _Chain:
         zero_point = uint8_zero_point - (128 if self.scheme == "int8" else 0)
         return Tensor(name, shape, self.scheme, None, np.array([scale], np.float32), zero_point)
 
+    def like_last(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """A tensor of the same type and quantization as `last`."""
+        return replace(self.last, name=name, shape=shape)
+
     def start(self, name: str, shape: tuple[int, ...], io_type: str, scale: float, zero_point: int) -> None:
         inner = self.activation(name if io_type == self.kind else "pixels", shape, scale, zero_point)
         if io_type == self.kind:
@@ -118,7 +123,7 @@ class _Chain:
         else:
             output = self.activation(shape.name, out_shape, float(logits[0]), logits[1] + 128)
         depthwise = shape.kind == "depthwise"
-        constants = self.constants(layer, depthwise)
+        constants = self.constants(layer, depthwise, output)
         options = "DepthwiseConv2DOptions" if depthwise else "Conv2DOptions"
         code = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
         fields = {"DepthMultiplier": 1} if depthwise else {}
@@ -136,7 +141,7 @@ class _Chain:
             **fields,
         )
 
-    def constants(self, layer: Layer, depthwise: bool) -> tuple[Tensor, Tensor]:
+    def constants(self, layer: Layer, depthwise: bool, output: Tensor) -> tuple[Tensor, Tensor]:
         """Weights and bias of a convolution, in TFLite's layout: [out, h, w, in], depthwise [1, h, w, channels]."""
 
         def laid_out(weights: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -144,22 +149,21 @@ class _Chain:
 
         if self.kind == "float32":
             return self.real("weights", laid_out(layer.weights)), self.real("bias", layer.bias)
+        assert self.last.scale is not None and output.scale is not None
         codes: NDArray[np.generic]
         if self.scheme == "int8":
             codes, scale, _ = layer.per_channel
-            zero_point, axis = 0, 3 if depthwise else 0
+            steady, zero_point, axis = scale, 0, 3 if depthwise else 0
         else:
             codes, step, zero_point = layer.per_tensor
             scale, axis = np.array([step], np.float32), 0
+            steady = np.array([steady_step(step, self.last.scale[0], output.scale[0], output.zero_point)], np.float32)
         data = laid_out(codes)
-        weights = Tensor("weights", data.shape, self.scheme, data, scale, zero_point, axis)
-        assert self.last.scale is not None
-        bias_scale = self.last.scale * scale
-        integers = np.rint(layer.bias.astype(np.float64) / bias_scale)
+        weights = Tensor("weights", data.shape, self.scheme, data, steady, zero_point, axis)
         limits = np.iinfo(np.int32)
-        bias = Tensor(
-            "bias", layer.bias.shape, "int32", np.clip(integers, limits.min, limits.max).astype("<i4"), bias_scale, 0, 0
-        )
+        integers = np.rint(layer.bias.astype(np.float64) / (self.last.scale * scale))
+        integers = np.clip(integers, limits.min, limits.max).astype("<i4")
+        bias = Tensor("bias", layer.bias.shape, "int32", integers, self.last.scale * steady)
         return weights, bias
 
     def real(self, name: str, values: NDArray[np.generic]) -> Tensor:
@@ -173,23 +177,49 @@ class _Chain:
         return wide
 
     def pool(self) -> None:
-        """Average over the picture. MEAN where XNNPACK takes it; the uint8 scheme keeps the hosted files' operator."""
+        """Average over the picture. The uint8 scheme keeps the hosted files' operator."""
         _, height, width, channels = self.last.shape
-        output = Tensor("pool", (1, 1, 1, channels), self.last.dtype, None, self.last.scale, self.last.zero_point)
+        output = self.like_last("pool", (1, 1, 1, channels))
         if self.scheme == "uint8":
             fields = {"Padding": _VALID, "StrideW": 1, "StrideH": 1, "FilterWidth": width, "FilterHeight": height}
             self.append("AVERAGE_POOL_2D", 1, (), output, "Pool2DOptions", **fields)
+        elif self.kind == "float32":
+            self.append("MEAN", 1, (_numbers("axes", 1, 2),), output, "ReducerOptions", KeepDims=True)
         else:
-            axes = Tensor("axes", (2,), "int32", np.array([1, 2], "<i4"))
-            self.append("MEAN", 2 if self.scheme == "int8" else 1, (axes,), output, "ReducerOptions", KeepDims=True)
+            self.pool_by_product(height * width, channels, output)
+
+    def pool_by_product(self, pixels: int, channels: int, output: Tensor) -> None:
+        """Average int8 codes as a matrix product with equal weights, rounded half up as the hosted files' pooling does.
+
+        MEAN has been rounded in several ways by LiteRT's kernels over time, and a depthwise convolution is slow in XNNPACK
+        beyond 25 pixels. The codes from -128 up are `sum / pixels`, in units of the input's scale; a scale larger by a
+        millionth moves exact halves, and nothing else, so that every kernel's rounding gives the same code.
+        """
+        assert self.last.scale is not None
+        scale = np.array([(1 + 2**-20) / (127 * pixels)], np.float32)
+        weights = Tensor("pool_weights", (1, pixels), "int8", np.full((1, pixels), 127, np.int8), scale)
+        bias = Tensor("pool_bias", (1,), "int32", np.zeros(1, "<i4"), self.last.scale * scale)
+        self.append(
+            "RESHAPE", 1, (_numbers("shape", pixels, channels),), self.like_last("pixels_channels", (pixels, channels))
+        )
+        transposed = self.like_last("channels_pixels", (channels, pixels))
+        self.append("TRANSPOSE", 2, (_numbers("order", 1, 0),), transposed, "TransposeOptions")
+        averages = self.like_last("averages", (channels, 1))
+        self.append(
+            "FULLY_CONNECTED", 4, (weights, bias), averages, "FullyConnectedOptions", FusedActivationFunction=_NONE
+        )
+        self.append("RESHAPE", 1, (_numbers("shape", *output.shape),), output)
 
     def softmax(self, io_type: str) -> None:
         classes = self.last.shape[-1]
-        flat = Tensor("logits_flat", (1, classes), self.last.dtype, None, self.last.scale, self.last.zero_point)
-        self.append("RESHAPE", 1, (Tensor("shape", (2,), "int32", np.array([1, classes], "<i4")),), flat)
+        self.append("RESHAPE", 1, (_numbers("shape", 1, classes),), self.like_last("logits_flat", (1, classes)))
         output = self.activation("probabilities", (1, classes), float(_PROBABILITY[0]), 0)
         self.append("SOFTMAX", 2 if self.scheme == "int8" else 1, (), output, "SoftmaxOptions", Beta=1.0)
         if io_type == "float32" and self.kind != "float32":
             self.append("DEQUANTIZE", 2, (), Tensor("probabilities", (1, classes), "float32"))
         elif io_type != self.kind:
             self.append("QUANTIZE", 1, (), Tensor("probabilities", (1, classes), "uint8", None, _PROBABILITY, 0))
+
+
+def _numbers(name: str, *values: int) -> Tensor:
+    return Tensor(name, (len(values),), "int32", np.array(values, "<i4"))

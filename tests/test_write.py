@@ -6,7 +6,7 @@ from edgeretrain.backbone import quantize_per_channel
 from edgeretrain.benchmark.probe import remaining_ops
 from edgeretrain.images import load_pixels
 from edgeretrain.modules.hosted import read_hosted
-from edgeretrain.runtime import load_interpreter
+from edgeretrain.runtime import KERNELS, load_interpreter
 from edgeretrain.spec import WIDTHS
 from edgeretrain.write import Head, write_model
 from tests.conftest import hosted_file, random_backbone
@@ -107,22 +107,38 @@ def test_operators_have_the_oldest_versions_that_do_the_job(backbone):
         "QUANTIZE": 1,
         "CONV_2D": 3,
         "DEPTHWISE_CONV_2D": 3,
-        "MEAN": 2,
         "RESHAPE": 1,
+        "TRANSPOSE": 2,
+        "FULLY_CONNECTED": 4,
         "SOFTMAX": 2,
     }
 
 
 def test_xnnpack_takes_everything_but_the_integer_softmax_and_changes_of_type(backbone):
-    """XNNPACK has no integer softmax and no uint8 to int8; the 30 operators in between are one piece."""
+    """XNNPACK has no integer softmax and no uint8 to int8; the 33 operators in between are one piece."""
     interpreter = load_interpreter(write_model(backbone, random_head(256)))
     operators = interpreter._get_ops_details()
     names = {d["index"]: d["name"] for d in interpreter.get_tensor_details()}
     (delegated,) = [op for op in operators if op["op_name"] == "DELEGATE"]
     assert [names[i] for i in delegated["outputs"]] == ["logits_flat"]
     assert names[delegated["inputs"][0]] == "pixels"
-    assert remaining_ops(interpreter) == (33, ("QUANTIZE", "SOFTMAX", "QUANTIZE"))
-    assert remaining_ops(load_interpreter(write_model(backbone, None, io_type="int8"))) == (28, ())
+    assert remaining_ops(interpreter) == (36, ("QUANTIZE", "SOFTMAX", "QUANTIZE"))
+    assert remaining_ops(load_interpreter(write_model(backbone, None, io_type="int8"))) == (31, ())
+
+
+@pytest.mark.parametrize("kernels", [*KERNELS, "builtin"])
+@pytest.mark.parametrize("res", [128, 224])
+def test_int8_pool_rounds_half_up_with_every_kernel(backbone, kernels, res):
+    interpreter = load_interpreter(write_model(backbone.at(res), None), kernels=kernels, keep_tensors=True)
+    (last,) = [d["index"] for d in interpreter.get_tensor_details() if d["name"] == "Conv2d_13_pointwise"]
+    side, halves = res // 32, 0
+    for seed in range(3):
+        pooled = answer(interpreter, picture(res, seed)).astype(int)
+        sums = (interpreter.get_tensor(last).astype(int) + 128).sum(axis=(0, 1, 2))
+        assert len(set(sums.tolist())) > 50
+        assert np.array_equal(pooled + 128, (2 * sums + side**2) // (2 * side**2))
+        halves += np.count_nonzero(2 * sums % (2 * side**2) == side**2)
+    assert halves if res == 128 else not halves
 
 
 def test_writing_is_deterministic(backbone):

@@ -11,11 +11,8 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import numpy as np
 from PIL import Image
@@ -29,7 +26,6 @@ from edgeretrain.modules import load_backbone
 from edgeretrain.pipeline import run as train
 from edgeretrain.runtime import KERNELS, load_interpreter
 from edgeretrain.spec import TrainSpec
-from edgeretrain.write import _Chain
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 PHOTOS = 20
@@ -58,20 +54,6 @@ def backbone(name: str, width: str, res: int) -> Backbone:
     return load_backbone("starter", width, res)
 
 
-@contextmanager
-def average_pool() -> Iterator[None]:
-    """Write int8 files with AVERAGE_POOL_2D for MEAN, the one operator whose bytes depend on the runtime's version."""
-    pool = _Chain.pool
-
-    def of_uint8(chain: _Chain) -> None:
-        chain.scheme = "uint8"
-        pool(chain)
-        chain.scheme = "int8"
-
-    with mock.patch.object(_Chain, "pool", of_uint8):
-        yield
-
-
 def write_models(folder: Path, photos: Path) -> list[Model]:
     small = backbone("mobilenet_v1_0.25_128_quant.tflite", "025", 128)
     wide = backbone("mobilenet_v1_0.5_160_quant.tflite", "050", 160)
@@ -82,8 +64,6 @@ def write_models(folder: Path, photos: Path) -> list[Model]:
         "uint8": train(photos, small, TrainSpec(steps=200, scheme="uint8")).model,
         "wide": train(photos, wide, TrainSpec(steps=200)).model,
     }
-    with average_pool():
-        made["average_pool"] = train(photos, small, TrainSpec(steps=200)).model
     files = {name: model.data for name, model in made.items()}
     files["foreign"] = made["int8_io_float32"].flatbuffer
     files["not_image"] = serialize(
@@ -122,17 +102,22 @@ def write_sources(folder: Path, paths: list[Path]) -> list[dict[str, Any]]:
 
 
 def answers(model: Model, paths: list[Path]) -> dict[str, Any]:
+    """Classes of photos, and the bytes of every kind of kernels for photos and for the model's golden pictures."""
     pixels = [load_pixels(path, [model.res])[0] for path in paths]
-    raw = {}
-    for kernels in KERNELS:
+    vectors = model.contract["golden"]["vectors"] if model.contract else []
+    golden = [golden_picture(int(vector["seed"]), model.res) for vector in vectors]
+    raw, golden_raw = {}, {}
+    for kernels in (*KERNELS, "builtin"):
         interpreter = load_interpreter(model.flatbuffer, kernels=kernels)
-        raw[kernels] = [run(interpreter, each, model.mean, model.std).tobytes().hex() for each in pixels]
+        found = [run(interpreter, each, model.mean, model.std).tobytes().hex() for each in (*pixels, *golden)]
+        raw[kernels], golden_raw[kernels] = found[: len(pixels)], found[len(pixels) :]
     return {
         "name": model.name,
         "res": model.res,
         "labels": list(model.labels),
         "classes": [int(model.predict(each).argmax()) for each in pixels],
         "raw": raw,
+        "golden": golden_raw,
     }
 
 

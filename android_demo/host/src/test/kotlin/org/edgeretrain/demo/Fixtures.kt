@@ -16,9 +16,17 @@ object Fixtures {
         val model = map["name"] as String
         val labels = map["labels"] as List<*>
         val classes = (map["classes"] as List<*>).map { (it as Long).toInt() }
-        private val raw = (map["raw"] as Map<*, *>).mapValues { (_, v) -> (v as List<*>).map { it as String } }
+        private val raw = bytesByKernels(map["raw"])
+        private val golden = bytesByKernels(map["golden"])
 
+        /** The bytes for the photos, in hexadecimal. */
         fun raw(kernels: String): List<String> = raw.getValue(kernels)
+
+        /** The bytes for the golden pictures. */
+        fun golden(kernels: String): List<String> = golden.getValue(kernels)
+
+        private fun bytesByKernels(map: Any?) =
+            (map as Map<*, *>).mapValues { (_, bytes) -> (bytes as List<*>).map { it as String } }
     }
 
     val answers: List<Answers> = (document["models"] as List<*>).map { Answers(it as Map<*, *>) }

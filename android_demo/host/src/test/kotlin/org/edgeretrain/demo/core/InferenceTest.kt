@@ -14,29 +14,30 @@ import org.junit.Test
 /** The app's own classifier with the real TensorFlow Lite, held against Python's LiteRT. */
 class InferenceTest {
 
-    private fun answers(name: String, factory: NetworkFactory): List<String> =
-        Classifier(Fixtures.model(name), factory).use { classifier ->
-            Fixtures.photos.map { classifier.classify(it).raw.hex() }
-        }
+    private fun answers(name: String, factory: NetworkFactory, photos: List<RgbImage> = Fixtures.photos): List<String> =
+        Classifier(Fixtures.model(name), factory).use { classifier -> photos.map { classifier.classify(it).raw.hex() } }
 
-    private val kernels = listOf("xnnpack" to RecentNetwork.XNNPACK, "reference" to RecentNetwork.BUILTIN)
+    private val kernels = listOf("xnnpack" to RecentNetwork.XNNPACK, "builtin" to RecentNetwork.BUILTIN)
 
     @Test
     fun `answers to 20 photos are the bytes of Python's kernels of the same kind`() {
-        for (model in listOf("uint8", "average_pool")) {
-            val expected = Fixtures.answers.first { it.model == model }
-            for ((kind, factory) in kernels) assertEquals("$model $kind", expected.raw(kind), answers(model, factory))
+        assertEquals(6, Fixtures.answers.size)
+        for (expected in Fixtures.answers) {
+            for ((kind, factory) in kernels) {
+                assertEquals(20, expected.raw(kind).size)
+                assertEquals("${expected.model} $kind", expected.raw(kind), answers(expected.model, factory))
+            }
         }
     }
 
-    /** MEAN, the one operator that `average_pool` has not, was rewritten between this version and Python's. */
     @Test
-    fun `int8 answers of another version are a few codes apart`() {
-        assertEquals(7, Fixtures.answers.size)
+    fun `answers to golden pictures are the bytes of Python's kernels of the same kind`() {
         for (expected in Fixtures.answers) {
+            val model = Fixtures.model(expected.model)
+            val pictures = model.contract?.golden.orEmpty().map { goldenPicture(it.seed, model.res) }
+            assertEquals(expected.model, if (expected.model == "foreign") 0 else 3, pictures.size)
             for ((kind, factory) in kernels) {
-                val apart = apart(expected, kind, factory)
-                assertTrue("${expected.model} $kind $apart", apart.max() <= 8 / 256f && apart.count { it == 0f } >= 10)
+                assertEquals("${expected.model} $kind", expected.golden(kind), answers(expected.model, factory, pictures))
             }
         }
     }
@@ -83,19 +84,37 @@ class InferenceTest {
 
     @Test
     fun `the self-test passes and says whose bytes they are`() {
-        for (name in listOf("uint8", "average_pool")) {
-            for ((kernels, factory) in kernels) {
-                val result = Classifier(Fixtures.model(name), factory).use(::selfTest)
-                assertTrue(name, result.exact)
-                assertEquals(name, 3, result.count)
-                assertTrue("$name ${result.kernels}", result.kernels == kernels || sameAnswers(name))
-            }
+        for (name in listOf("int8", "int8_io_int8", "int8_io_float32", "uint8", "wide")) {
+            val recent = Classifier(Fixtures.model(name), RecentNetwork.XNNPACK).use(::selfTest)
+            assertEquals("$name ${recent.apart}", listOf("xnnpack", true, 3), listOf(recent.kernels, recent.exact, recent.count))
         }
     }
 
-    /** Whether both kinds of kernels answer a model's golden vectors with the same bytes. */
-    private fun sameAnswers(name: String): Boolean =
-        Fixtures.model(name).contract!!.golden.all { it.outputs.values.map(ByteArray::hex).distinct().size == 1 }
+    @Test
+    fun `the self-test allows one code and says so`() {
+        val model = Fixtures.model("int8")
+        fun testOff(codes: Int): SelfTestResult {
+            val vectors = model.contract!!.golden.iterator()
+            val off = NetworkFactory { _, _ ->
+                object : Network {
+                    override fun run(input: ByteBuffer, output: ByteBuffer) {
+                        val bytes = vectors.next().outputs.getValue("xnnpack").clone()
+                        bytes[0] = (bytes[0] + codes).toByte()
+                        output.put(bytes)
+                    }
+
+                    override fun close() = Unit
+                }
+            }
+            return Classifier(model, off).use(::selfTest)
+        }
+        val near = testOff(1)
+        assertEquals(listOf("xnnpack", false, true), listOf(near.kernels, near.exact, near.passed))
+        val far = testOff(2)
+        assertFalse(far.passed)
+        assertEquals(2 / 256f, far.apart, 0f)
+        assertEquals(model.contract!!.golden.map { it.seed }, far.differing)
+    }
 
     @Test
     fun `the self-test names the vectors of a model that answers otherwise`() {
