@@ -86,7 +86,13 @@ def test_train_says_what_it_did_and_writes_what_it_says(command, photos, tmp_pat
     assert "unquantized head" in out
     assert "Seconds: backbone" in err
     assert "Written:" in err
-    assert set(files_in(tmp_path / "new/out")) - {"log.txt"} == {MODEL, "labels.txt", "report.json", "report.html"}
+    assert set(files_in(tmp_path / "new/out")) - {"log.txt"} == {
+        MODEL,
+        "labels.txt",
+        "report.json",
+        "report.html",
+        "summaries",
+    }
     report = json.loads((tmp_path / "new/out/report.json").read_text())
     assert report["report"] == 1
     assert report["seconds"]["total"] >= report["seconds"]["embed"]
