@@ -27,8 +27,8 @@ LAYERS_SHOWN = 25
 class Summaries:
     """The event files of one run below `folder`; a context manager, used by one thread.
 
-    `every`: at how many-th evaluations of a phase the layer is written. `append` and when files appear: see EventFile. Raises
-    EnvironmentFailure when a file cannot be written.
+    `every`: at how many-th evaluations of the head the layer is written; fine-tuning writes it at each. `append` and when
+    files appear: see EventFile. Raises EnvironmentFailure when a file cannot be written.
     """
 
     def __init__(self, folder: Path, *, every: int = 1, append: bool = False) -> None:
@@ -50,7 +50,7 @@ class Summaries:
             scalar(f"{phase}/cross_entropy", measured.validation_loss),
             scalar(f"{phase}/accuracy", measured.validation_top1),
         ]
-        if seen % self.every == 0:
+        if phase != "head" or seen % self.every == 0:  # what is evaluated less often than the head pays for it easily
             weights, bias = measured.layer()
             train += _numbers(f"{phase}/weights", weights) + _numbers(f"{phase}/biases", bias)
             for values, logits in zip((train, held), measured.logits(), strict=True):

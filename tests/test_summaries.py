@@ -143,7 +143,7 @@ def test_phases_are_apart_and_the_test_joins_the_last(tensorboard, tmp_path, rep
     assert [e.step for e in train.Scalars("head/cross_entropy")] == [10, 20, 30]
     assert [e.step for e in train.Scalars("fine-tune/cross_entropy")] == [1, 2]
     assert [(e.step, e.value) for e in train.Scalars("head/weights/mean")] == [(20, 20.0)]
-    assert [e.step for e in train.Histograms("fine-tune/weights/histogram")] == [2]
+    assert [e.step for e in train.Histograms("fine-tune/weights/histogram")] == [1, 2]
     assert [e.step for e in test.Scalars("fine-tune/accuracy")] == [2]
 
 
