@@ -20,6 +20,7 @@ from edgeretrain.measured import Floats, Measured
 from edgeretrain.report.matrix_image import draw_matrix
 
 RUNS = ("train", "validation", "test")
+_NETWORKS = {"head": "unquantized head", "instrumented": "fake-quant network"}
 LAYERS_SHOWN = 25
 """How often, about, weights, biases and activations are written in the course of training the head."""
 
@@ -101,7 +102,7 @@ def summary(report: Mapping[str, Any]) -> str:
         ("95 % interval", f"{100 * best['low']:.1f} to {100 * best['high']:.1f} %"),
         *(
             (
-                f"the same of the {name} network",
+                _NETWORKS.get(name, name),
                 f"{100 * other['top1']:.1f} %, agreement {100 * other['agreement']:.1f} %",
             )
             for name, other in accuracy.items()

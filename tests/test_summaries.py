@@ -100,6 +100,8 @@ def test_results_are_in_the_test_run(runs, report):
         assert (picture.format, picture.size) == ("PNG", (shown.width, shown.height))
     markdown = runs["test"].Tensors("summary")[0].tensor_proto.string_val[0].decode()
     assert f"| final test accuracy | {100 * accuracy['top1']:.1f} % (N = {accuracy['n']}) |" in markdown
+    head = report["accuracy"]["head"]
+    assert f"| unquantized head | {100 * head['top1']:.1f} %, agreement {100 * head['agreement']:.1f} % |" in markdown
     assert "| classes | 1 blue, 2 green things, 3 red |" in markdown
     assert f"| command | `{report['command']}` |" in markdown
 
