@@ -254,7 +254,12 @@ def _show(report: dict[str, Any]) -> None:
     print_table(headers, classes, right=range(1, 6))
     rows = [
         (
-            {"tflite": ".tflite", "head": "unquantized head", "instrumented": "fake-quant network"}[name],
+            {
+                "tflite": ".tflite",
+                "head": "unquantized head",
+                "instrumented": "fake-quant network",
+                "float": "float module",
+            }[name],
             _percent(score["top1"]),
             f"{100 * score['low']:.1f} to {100 * score['high']:.1f}",
             score["n"],
@@ -263,6 +268,12 @@ def _show(report: dict[str, Any]) -> None:
         for name, score in report["accuracy"].items()
     ]
     print_table(("network", "top-1 %", "95 % interval", "N", "agreement %"), rows, right=(1, 2, 3, 4))
+    if report["quantization"]:
+        cost = report["quantization"]
+        click.echo(
+            f"Route: {report['route']} quantization, calibrated on {cost['calibration_photos']} training photos; it cost "
+            f"{cost['cost_points']:.1f} points, {_percent(cost['agreement'])} % of answers are the float module's"
+        )
     model = report["model"]
     click.echo(f"{model['name']}: {model['size_bytes'] / 1000:.0f} kB, {model['input']['dtype']} input")
 

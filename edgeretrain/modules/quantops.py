@@ -35,7 +35,8 @@ class _Convolution(NamedTuple):
 
 def module_files(folder: Path) -> list[Path]:
     """The files of a SavedModel that decide what it computes, sorted."""
-    return [folder / "saved_model.pb", *sorted((folder / "variables").glob("variables.*"))]
+    described = [path for path in (folder / "keras_metadata.pb",) if path.is_file()]
+    return [folder / "saved_model.pb", *described, *sorted((folder / "variables").glob("variables.*"))]
 
 
 def module_digest(folder: Path) -> str:
@@ -48,6 +49,12 @@ def module_digest(folder: Path) -> str:
             digest.update(f"{path.name}\0{path.stat().st_size}\0".encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+def has_fake_quant(folder: Path) -> bool:
+    """Whether the graph in `folder` may hold fake-quant operators; cheap, and never wrong when it says no."""
+    with explained(f"read {folder}"):
+        return b"FakeQuantWithMinMax" in (folder / "saved_model.pb").read_bytes()
 
 
 def read_quantops(folder: Path, name: str) -> Backbone:

@@ -116,6 +116,7 @@ def _tiles(report: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, 
 
 def _accuracy(accuracy: Mapping[str, Mapping[str, float]]) -> Markup:
     names = {"tflite": "the .tflite file", "head": "unquantized head", "instrumented": "fake-quant network"}
+    names["float"] = "float module, unquantized head"
     shown = [(names[key], accuracy[key]) for key in names if accuracy.get(key)]
     values = [(a["top1"], a["low"], a["high"]) for _, a in shown]
     notes = [f"N = {int(a['n']):,}" for _, a in shown]
