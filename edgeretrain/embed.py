@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgeretrain.backbone import Backbone
 from edgeretrain.calibrated import Calibrated
-from edgeretrain.errors import DataError
+from edgeretrain.errors import DataError, QualityError
 from edgeretrain.images import PREPROCESSING, decode, read_picture, resize
 from edgeretrain.parallel import ordered_map
 from edgeretrain.runtime import load_interpreter
@@ -140,13 +140,16 @@ def _embed(data: bytes, extractors: Sequence[Extractor], found: Sequence[bytes |
 
 
 def run_extractor(extractor: Extractor, pixels: NDArray[np.uint8]) -> bytes:
-    """The codes of one picture, uint8 [res, res, 3], by this thread's own interpreter."""
+    """The codes of one picture, uint8 [res, res, 3], by this thread's own interpreter. Raises QualityError."""
     interpreters = _local.__dict__.setdefault("interpreters", {})
     if extractor.key not in interpreters:
         interpreters[extractor.key] = load_interpreter(extractor.model)
     interpreter = interpreters[extractor.key]
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels[None])
-    interpreter.invoke()
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:  # kernels of networks from elsewhere may refuse some numbers
+        raise QualityError(f"the quantized network does not run ({error}); nothing was exported") from None
     codes: NDArray[np.int8] = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     return (codes.reshape(-1).view(np.uint8) ^ 0x80).tobytes()
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from edgeretrain._tensorflow import load_tensorflow
 from edgeretrain.errors import EnvironmentFailure, UsageError
-from edgeretrain.modules.graph_check import check_graph
+from edgeretrain.modules.graph_check import checked_graph
 from edgeretrain.modules.keras_file import KerasFile, expected_pixels, read_keras_file
 from edgeretrain.modules.signature import DEFAULT_RES, choose_signature, feature_output, picture_input, picture_side
 
@@ -67,8 +67,7 @@ def freeze(path: Path, name: str, res: int | None) -> Frozen:
     try:
         if path.is_file():
             return _freeze_keras(path, name, res)
-        meta_graph = _meta_graph(path, name)
-        check_graph(meta_graph, name)
+        meta_graph = checked_graph(path, name)
         if meta_graph.object_graph_def.nodes:
             return _freeze_tf2(path, name, res)
         return _freeze_tf1(path, meta_graph, name, res)
@@ -77,24 +76,6 @@ def freeze(path: Path, name: str, res: int | None) -> Frozen:
     except Exception as error:  # TensorFlow and Keras raise nearly anything for a damaged module
         reason = (str(error) or type(error).__name__).strip().splitlines()[0][:200]
         raise EnvironmentFailure(f"{name} cannot be loaded as an image module: {reason}") from error
-
-
-def _meta_graph(path: Path, name: str) -> Any:
-    """The graph for inference: tagged `serve` or not at all, never `train`."""
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    model = saved_model_pb2.SavedModel()
-    try:
-        model.ParseFromString((path / "saved_model.pb").read_bytes())
-    except DecodeError:
-        raise EnvironmentFailure(
-            f"{name} cannot be loaded as a TF1-Hub or TF2 module: its saved_model.pb is damaged"
-        ) from None
-    graphs = [graph for graph in model.meta_graphs if "train" not in graph.meta_info_def.tags]
-    if not graphs:
-        raise EnvironmentFailure(f"{name} has no graph for inference; expected an image feature-vector module")
-    return min(graphs, key=lambda graph: len(graph.meta_info_def.tags))
 
 
 def _freeze_tf1(path: Path, meta_graph: Any, name: str, res: int | None) -> Frozen:

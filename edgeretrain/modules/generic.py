@@ -32,6 +32,7 @@ from edgeretrain.dataset import Photo
 from edgeretrain.errors import EdgeRetrainError, EnvironmentFailure, QualityError, UsageError
 from edgeretrain.graft import read_ends
 from edgeretrain.images import PREPROCESSING
+from edgeretrain.modules.keras_file import read_keras_file
 from edgeretrain.storage import cache_dir, explained, sha256, write_file
 
 KIND = "float module"
@@ -78,6 +79,8 @@ def describe_module(path: Path, name: str, digest: str, res: int | None, console
     kept = _place(f"describe {digest} {res} {_versions()}", "json")
     data = _read(kept)
     if data is None:
+        if path.is_file():
+            read_keras_file(path, name)  # what is wrong is said before TensorFlow is loaded
         console.say(f"Reading {name} with TensorFlow, once")
         answer, _ = _work({"do": "describe", "path": str(path.resolve()), "name": name, "res": res})
         data = json.dumps(answer).encode()
@@ -150,9 +153,8 @@ def quantize_module(
         if embeddings is None:
             embeddings = _embeddings(made["float.npy"], (len(compare), module.spec.features))
             _keep(float_place, made["float.npy"], console)
-    assert embeddings is not None
     ends = read_ends(body)
-    if (ends.res, ends.features) != (module.spec.res, module.spec.features):
+    if embeddings is None or (ends.res, ends.features) != (module.spec.res, module.spec.features):
         raise QualityError(
             f"the converter made {ends.features} features of {ends.res} px from {module.source.name}, "
             f"which has {module.spec.features} of {module.spec.res} px; nothing was exported"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from edgeretrain.errors import EnvironmentFailure
+from edgeretrain.storage import explained
 
 _HARMLESS = re.compile(
     "VarHandleOp|Variable(V2|Shape)?|VarIsInitializedOp|ReadVariableOp|Assign(Add|Sub)?VariableOp|ResourceGather|"
@@ -22,6 +24,30 @@ _EFFECTS = re.compile("File|PyFunc|Reader|Record|Dataset|Debug|ImmutableConst|Su
 _RESTORE = frozenset(("RestoreV2", "Restore", "RestoreSlice", "ShardedFilename", "ShardedFilespec"))
 _SAVERS = _RESTORE | {"SaveV2", "Save", "SaveSlices", "MergeV2Checkpoints"}
 """Every SavedModel holds these, to save and restore its variables; they are let through where nothing runs them."""
+
+
+def checked_graph(folder: Path, name: str) -> Any:
+    """The MetaGraphDef for inference (tagged `serve` or not at all, never `train`) of the SavedModel in `folder`.
+
+    Nothing of it is run. Raises EnvironmentFailure if it is damaged, or not let through. Imports TensorFlow.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel()
+    try:
+        with explained(f"read {folder}"):
+            model.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except DecodeError:
+        raise EnvironmentFailure(
+            f"{name} cannot be loaded as a TF1-Hub or TF2 module: its saved_model.pb is damaged"
+        ) from None
+    graphs = [graph for graph in model.meta_graphs if "train" not in graph.meta_info_def.tags]
+    if not graphs:
+        raise EnvironmentFailure(f"{name} has no graph for inference; expected an image feature-vector module")
+    for graph in graphs:
+        check_graph(graph, name)
+    return min(graphs, key=lambda graph: len(graph.meta_info_def.tags))
 
 
 def check_graph(meta_graph: Any, name: str) -> None:

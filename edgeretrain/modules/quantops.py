@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgeretrain._tensorflow import load_tensorflow
 from edgeretrain.backbone import Backbone, Layer, Source, layer_table
 from edgeretrain.errors import EnvironmentFailure, UsageError
+from edgeretrain.modules.graph_check import checked_graph
 from edgeretrain.spec import FEATURES, ModelSpec
 from edgeretrain.storage import explained
 
@@ -66,6 +67,7 @@ def read_quantops(folder: Path, name: str) -> Backbone:
     load_tensorflow()
     import tensorflow_hub as hub
 
+    checked_graph(folder, name)
     try:
         module = hub.load(str(folder))
         signature = next(s for s in map(module.signatures.get, ("default", "image_feature_vector")) if s is not None)

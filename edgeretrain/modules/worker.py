@@ -55,8 +55,8 @@ def quantize(frozen: Frozen, job: dict[str, Any], folder: Path) -> dict[str, Any
     """Make what the job asks for."""
     low, high = job["pixels"]
     if job["calibration"] is not None:
-        pictures = spanned(load_all(job["calibration"], frozen.res), low, high)
-        (folder / "body.tflite").write_bytes(convert(frozen, pictures, job["name"]))
+        pixels = spanned(load_all(job["calibration"], frozen.res))
+        (folder / "body.tflite").write_bytes(convert(frozen, pixels, low, high, job["name"]))
     if job["compare"] is not None:
         embeddings = embed(frozen, job["compare"], low, high)
         np.save(folder / "float.npy", embeddings)
@@ -68,15 +68,14 @@ def load_all(paths: Sequence[str], res: int) -> NDArray[np.uint8]:
     return np.stack(ordered_map(lambda path: load_pixels(Path(path), [res])[0], paths))
 
 
-def spanned(pixels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.float32]:
-    """Pictures float32 in low..high; two pixels of the first one are made black and white.
+def spanned(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The same photos, but for two pixels of the first one, which are made black and white.
 
-    Then calibration finds exactly that span, and a pixel's code stays the pixel.
+    Then calibration finds the whole span of pixels, and the code of a pixel is the pixel.
     """
-    if len(pixels):
-        pixels = pixels.copy()
-        pixels[0, 0, 0], pixels[0, 0, 1] = 0, 255
-    return real(pixels, low, high)
+    pixels = pixels.copy()
+    pixels[0, 0, 0], pixels[0, 0, 1] = 0, 255
+    return pixels
 
 
 def real(pixels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.float32]:
@@ -85,8 +84,8 @@ def real(pixels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.float
     return result
 
 
-def convert(frozen: Frozen, pictures: NDArray[np.float32], name: str) -> bytes:
-    """The network as a .tflite of int8 alone, its ranges calibrated on `pictures`. Raises EnvironmentFailure."""
+def convert(frozen: Frozen, pixels: NDArray[np.uint8], low: float, high: float, name: str) -> bytes:
+    """The network as a .tflite of int8 alone, its ranges calibrated on photos `pixels`. Raises EnvironmentFailure."""
     from edgeretrain._tensorflow import load_tensorflow
 
     tf = load_tensorflow()
@@ -94,8 +93,8 @@ def convert(frozen: Frozen, pictures: NDArray[np.float32], name: str) -> bytes:
     function = tf.compat.v1.wrap_function(frozen, [spec])
 
     def samples() -> Iterator[list[NDArray[np.float32]]]:
-        for picture in pictures:
-            yield [picture[None]]
+        for picture in pixels:
+            yield [real(picture[None], low, high)]
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([function], function)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
