@@ -22,7 +22,7 @@ from edgeretrain.console import Console
 from edgeretrain.copies import with_copies
 from edgeretrain.dataset import Dataset, Listing, Photo, list_photos, split_photos
 from edgeretrain.distort import Distortions
-from edgeretrain.embed import Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
+from edgeretrain.embed import CHECK, Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
 from edgeretrain.errors import DataError, QualityError, UsageError
 from edgeretrain.evaluate import Evaluation, agreement, predict_photos
 from edgeretrain.finetune.run import FineTuned, fine_tune
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 REPORT_VERSION = 1
 SMOKE_PHOTOS = 200
+LEAST_AGREEMENT = 0.8
+"""A quantized float module that agrees less with itself in float is worth a warning."""
 
 
 @dataclass
@@ -90,7 +92,8 @@ def load_dataset(
     """
     console = console or Console(quiet=True)
     listing = list_photos(image_dir)
-    with console.progress("Embedding photos", len(listing.files)) as advance:
+    doing = "Checking photos" if list(extractors) == [CHECK] else "Embedding photos"
+    with console.progress(doing, len(listing.files)) as advance:
         embedded = embed_photos(
             [file.path for file in listing.files],
             extractors,
@@ -224,6 +227,8 @@ def run(
     others = {"head": unquantized}
     if real is not None:
         others["float"] = Evaluation(dataset.class_names, truth, trained.logits(real).argmax(axis=1))
+        if (same := agreement(others["float"], evaluation)) < LEAST_AGREEMENT:
+            console.warn(f"the .tflite and the float module agree on {same:.0%} of test photos: it quantizes badly")
     if isinstance(shipped, Backbone) and (instrumented or tuned):
         with stages("instrumented"):
             from edgeretrain.network import evaluate_instrumented
@@ -261,7 +266,7 @@ def _quantized(
     if spec.fine_tune:
         raise UsageError(f"--fine-tune is for MobileNet V1 networks; leave it out for {module.spec.name}")
     module.input_range(spec.input_range)  # said before photos are read
-    dataset, _ = load_dataset(image_dir, [], spec, jobs=jobs, console=console)
+    dataset, _ = load_dataset(image_dir, [CHECK], spec, jobs=jobs, console=console)
     return quantize_module(module, dataset.train, _some(dataset.test, spec), spec.input_range, console=console)
 
 

@@ -52,15 +52,17 @@ def tf1_module(
 
 
 def tf2_module(folder: Path, res: int | None = RES, *, call: Any = None, signature: bool = True) -> Path:
-    """A TF2 SavedModel feature vector; `call(module, x)` replaces what it computes."""
+    """A TF2 SavedModel feature vector; `call(module, x)` replaces what it computes. Without `signature` only a callable."""
     tf = load_tensorflow()
+
+    spec = tf.TensorSpec([None, res, res, 3], tf.float32, name="inputs")
 
     class Network(tf.Module):
         def __init__(self) -> None:
             first, second = _weights(1, (3, 3, 3, FEATURES), (3, 3, FEATURES, 1))
             self.first, self.second = tf.Variable(first), tf.Variable(second)
 
-        @tf.function(input_signature=[tf.TensorSpec([None, res, res, 3], tf.float32, name="inputs")])
+        @tf.function(input_signature=[spec] if signature else None)
         def __call__(self, x: Any) -> Any:
             if call is not None:
                 return call(self, x)
@@ -69,6 +71,7 @@ def tf2_module(folder: Path, res: int | None = RES, *, call: Any = None, signatu
             return tf.reduce_mean(x, [1, 2])
 
     network = Network()
+    network.__call__.get_concrete_function(spec)
     tf.saved_model.save(network, str(folder), signatures=network.__call__ if signature else None)
     return folder
 

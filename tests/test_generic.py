@@ -220,6 +220,31 @@ def test_another_network_with_fake_quant_is_calibrated_anew(tmp_path, photos, in
     assert run(photos, module, TrainSpec()).evaluation.top1 >= 0.85
 
 
+def test_the_second_run_decodes_no_photo(made, photos, in_process, monkeypatch):
+    train(photos, made["tf2"])
+    from edgeretrain import embed
+
+    monkeypatch.setattr(embed, "decode", lambda data: pytest.fail("decoded again"))
+    train(photos, made["tf2"])
+
+
+def test_a_network_that_quantizes_badly_is_said_to(made, photos, in_process, monkeypatch):
+    import io
+
+    said = io.StringIO()
+    train(photos, made["tf2"], console=Console(stderr=said))
+    assert "quantizes badly" not in said.getvalue()
+    quantize = generic.quantize_module
+
+    def worse(*arguments, **options):
+        network, real = quantize(*arguments, **options)
+        return network, -real
+
+    monkeypatch.setattr(generic, "quantize_module", worse)
+    train(photos, made["tf2"], console=Console(stderr=said))
+    assert "of test photos: it quantizes badly" in said.getvalue()
+
+
 def test_an_archive_and_a_url_are_kept(made, tmp_path, fresh_cache, in_process, monkeypatch):
     archive = tmp_path / "small.tar.gz"
     with tarfile.open(archive, "w:gz") as tar:

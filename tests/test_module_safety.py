@@ -173,7 +173,9 @@ def test_a_signature_without_an_image_is_named(tmp_path):
 def test_callables_and_feature_maps_are_taken(tmp_path):
     tf = load_tensorflow()
     callable_only = float_modules.tf2_module(tmp_path / "callable", signature=False)
-    assert freeze(callable_only).features == float_modules.FEATURES
+    assert list(tf.saved_model.load(str(callable_only)).signatures) == []
+    found = freeze(callable_only)
+    assert (found.res, found.features) == (float_modules.RES, float_modules.FEATURES)
     maps = float_modules.tf2_module(tmp_path / "maps", call=lambda n, x: tf.nn.conv2d(x, n.first, 2, "SAME"))
     assert freeze(maps).features == float_modules.FEATURES  # averaged over the picture
 

@@ -109,11 +109,20 @@ def _freeze_tf2(path: Path, name: str, res: int | None) -> Frozen:
             return signature(**{label: x})[result]
 
     elif callable(module):
-        call, shape = module, tf.TensorShape([None, res, res, 3])  # what it refuses, it says when it is traced
+        call, shape = module, _shape_of_call(module)
     else:
         raise EnvironmentFailure(f"{name} has no signature to use; expected an image feature-vector module")
     side, any_res = picture_side(shape, name, res)
     return _freeze_function(call, shape[0], side, _pixels_of(module, path), any_res, name)
+
+
+def _shape_of_call(module: Any) -> Any:
+    """The shape of the pictures that a callable without signature was traced with."""
+    for function in getattr(module.__call__, "concrete_functions", ()):
+        for spec in tf.nest.flatten(function.structured_input_signature):
+            if isinstance(spec, tf.TensorSpec) and spec.shape.rank == 4:
+                return spec.shape
+    return tf.TensorShape([None, None, None, 3])
 
 
 def _pixels_of(module: Any, path: Path) -> tuple[float, float] | None:
