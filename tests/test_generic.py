@@ -18,6 +18,7 @@ from edgeretrain.embed import as_matrix, embed_photos, make_extractor
 from edgeretrain.errors import EnvironmentFailure, QualityError, UsageError
 from edgeretrain.modules import generic, load_backbone, load_module
 from edgeretrain.modules.generic import CALIBRATION_PHOTOS, calibration_photos, network_name, quantize_module
+from edgeretrain.modules.quantops import has_fake_quant
 from edgeretrain.pipeline import run, save
 from edgeretrain.spec import TrainSpec
 from tests import float_modules
@@ -204,6 +205,16 @@ def test_a_fake_quant_graph_is_known_by_its_graph_not_its_name(shared, made, tmp
     assert load_module(str(named)).route == "post-training"
 
 
+def test_fake_quant_is_an_operator_not_the_name_of_a_node(shared, tmp_path):
+    tf = load_tensorflow()
+    named = float_modules.tf1_module(
+        tmp_path / "m", extra=lambda images, output: tf.identity(output, name="FakeQuantWithMinMaxVars")
+    )
+    assert b"FakeQuantWithMinMaxVars" in (named / "saved_model.pb").read_bytes()
+    assert not has_fake_quant(named)
+    assert has_fake_quant(module_folder(shared, "050"))
+
+
 def test_another_network_with_fake_quant_is_calibrated_anew(tmp_path, photos, in_process):
     import io
 
@@ -346,9 +357,27 @@ def test_pixels_that_nobody_describes_are_asked_for(made, photos, command, in_pr
     assert json.loads((tmp_path / "out" / "report.json").read_text())["quantization"]["input_range"] == [-1, 1]
 
 
+def test_copies_and_exports_work_for_a_float_module(made, photos, command, in_process, tmp_path):
+    served, graph = tmp_path / "served", tmp_path / "graph.pb"
+    options = ("--flip-left-right", "--copies", "2", "--saved-model-dir", served, "--output-graph", graph)
+    arguments = ("train", "--image-dir", photos, "--module", made["h5"], "--out", tmp_path / "out")
+    code, _, said = command(*arguments, *options)
+    assert code == 0, said
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["training"]["distortions"]
+    assert {entry["kind"] for entry in report["exports"]} == {"saved_model", "graph"}
+    assert (served / "saved_model.pb").is_file()
+    code, _, said = command(*arguments, "--force", "--export", "float32")
+    assert code == 2
+    assert "--export float32 is for MobileNet V1 networks; leave it out for mobile_128" in said
+    assert "--plan is for MobileNet V1 networks" in command(*arguments, "--force", "--plan")[2]
+
+
 def test_options_that_make_no_sense_are_named(made, photos, in_process, backbone):
     with pytest.raises(UsageError, match="--scheme uint8 is for MobileNet V1 networks"):
         train(photos, made["tf2"], TrainSpec(scheme="uint8"))
+    with pytest.raises(UsageError, match="--fine-tune is for MobileNet V1 networks"):
+        train(photos, made["tf2"], TrainSpec(fine_tune=1))
     with pytest.raises(UsageError, match="--width 050 is for MobileNet V1 networks of the grid"):
         load_module(str(made["tf2"]), "050")
     with pytest.raises(UsageError, match=f"--res 96 was asked for, but .* has res {RES}: leave out --res"):

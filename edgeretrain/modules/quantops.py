@@ -53,9 +53,13 @@ def module_digest(folder: Path) -> str:
 
 
 def has_fake_quant(folder: Path) -> bool:
-    """Whether the graph in `folder` may hold fake-quant operators; cheap, and never wrong when it says no."""
+    """Whether the graph in `folder` holds fake-quant operators, found without TensorFlow.
+
+    In a serialized NodeDef the operator is field 2 (tag 0x12, length, text); a node's name, field 1, does not count.
+    """
     with explained(f"read {folder}"):
-        return b"FakeQuantWithMinMax" in (folder / "saved_model.pb").read_bytes()
+        graph = (folder / "saved_model.pb").read_bytes()
+    return any(b"\x12" + bytes([len(op)]) + op.encode() in graph for op in FAKE_QUANT)
 
 
 def read_quantops(folder: Path, name: str) -> Backbone:
