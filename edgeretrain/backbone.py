@@ -162,6 +162,7 @@ class Backbone:
     layers: tuple[Layer, ...]
     input_range: tuple[float, float]
     source: Source
+    route = "quantops"
 
     def __post_init__(self) -> None:
         table = layer_table(self.spec.width)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edgeretrain.console import Console
 from edgeretrain.dataset import Photo
 from edgeretrain.distort import DISTORTION, Distortions, copy_random, distort
-from edgeretrain.embed import SHARD, Extractor, cache_file, run_extractor, store_of
+from edgeretrain.embed import SHARD, Extractor, cache_file, real_embeddings, run_extractor, store_of
 from edgeretrain.errors import DataError
 from edgeretrain.images import decode, read_picture
 from edgeretrain.parallel import ordered_map
@@ -58,7 +58,7 @@ def with_copies(
             jobs=jobs,
             advance=advance,
         )
-    rows = codes.reshape(-1, extractor.features) * np.float32(extractor.scale)
+    rows = real_embeddings(codes.reshape(-1, extractor.features), extractor)
     return np.concatenate([train[0], rows]), np.concatenate([train[1], np.repeat(train[1], spec.copies)])
 
 

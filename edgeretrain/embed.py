@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeretrain.backbone import Backbone
-from edgeretrain.errors import DataError
+from edgeretrain.calibrated import Calibrated
+from edgeretrain.errors import DataError, QualityError
 from edgeretrain.images import PREPROCESSING, decode, read_picture, resize
 from edgeretrain.parallel import ordered_map
 from edgeretrain.runtime import load_interpreter
@@ -33,20 +34,29 @@ _local = threading.local()
 
 @dataclass(frozen=True)
 class Extractor:
-    """A backbone ready to embed: the .tflite bytes, its input size and embedding length, and its key in the cache."""
+    """A backbone ready to embed: the .tflite bytes, its input size and embedding length, and its key in the cache.
+
+    `scale` and `zero_point` are those of the embedding's uint8-like codes (int8 codes plus 128).
+    """
 
     model: bytes
     res: int
     features: int
     scale: float
     key: str
+    zero_point: int = 0
+
+
+CHECK = Extractor(b"", 0, 0, 0.0, sha256(f"decodes {PREPROCESSING}".encode())[:32])
+"""No network at all: it only remembers that a photo can be decoded."""
 
 
 @dataclass(frozen=True)
 class Embedded:
     """Results of one photo: SHA-256 of its bytes, uint8-like codes per extractor, or the reason why there are none.
 
-    `codes[i]` is bytes of length `features` of extractor i: int8 codes plus 128, so the embedding is `code * scale`.
+    `codes[i]` is bytes of length `features` of extractor i: int8 codes plus 128, so the embedding is
+    `(code - zero_point) * scale`.
     """
 
     digest: bytes | None
@@ -54,11 +64,15 @@ class Embedded:
     reason: str | None
 
 
-def make_extractor(backbone: Backbone) -> Extractor:
+def make_extractor(backbone: Backbone | Calibrated) -> Extractor:
     """Write the int8 extractor of `backbone`."""
     model = write_model(backbone, None)
     key = sha256(PREPROCESSING.encode() + b"\0" + model)[:32]
-    return Extractor(model, backbone.spec.res, backbone.spec.features, float(backbone.layers[-1].activation_scale), key)
+    if isinstance(backbone, Calibrated):
+        scale, zero_point = backbone.ends.output_scale, backbone.ends.output_zero_point + 128
+    else:
+        scale, zero_point = float(backbone.layers[-1].activation_scale), 0
+    return Extractor(model, backbone.spec.res, backbone.spec.features, scale, key, zero_point)
 
 
 def embed_photos(
@@ -122,7 +136,9 @@ def _embed(data: bytes, extractors: Sequence[Extractor], found: Sequence[bytes |
     pixels: dict[int, NDArray[np.uint8]] = {}
     result = list(found)
     for i, extractor in enumerate(extractors):
-        if result[i] is None:
+        if result[i] is None and extractor is CHECK:
+            result[i] = b""
+        elif result[i] is None:
             if extractor.res not in pixels:
                 pixels[extractor.res] = resize(image, extractor.res)
             result[i] = run_extractor(extractor, pixels[extractor.res])
@@ -130,25 +146,34 @@ def _embed(data: bytes, extractors: Sequence[Extractor], found: Sequence[bytes |
 
 
 def run_extractor(extractor: Extractor, pixels: NDArray[np.uint8]) -> bytes:
-    """The codes of one picture, uint8 [res, res, 3], by this thread's own interpreter."""
+    """The codes of one picture, uint8 [res, res, 3], by this thread's own interpreter. Raises QualityError."""
     interpreters = _local.__dict__.setdefault("interpreters", {})
     if extractor.key not in interpreters:
         interpreters[extractor.key] = load_interpreter(extractor.model)
     interpreter = interpreters[extractor.key]
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], pixels[None])
-    interpreter.invoke()
+    try:
+        interpreter.invoke()
+    except RuntimeError as error:  # kernels of networks from elsewhere may refuse some numbers
+        raise QualityError(f"the quantized network does not run ({error}); nothing was exported") from None
     codes: NDArray[np.int8] = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
     return (codes.reshape(-1).view(np.uint8) ^ 0x80).tobytes()
 
 
 def as_matrix(embedded: Sequence[Embedded], rows: Sequence[int], extractor: Extractor, index: int = 0) -> NDArray[Any]:
     """The embeddings of `rows` as float32 [len(rows), features], as the head's integers see them."""
-    matrix = np.empty((len(rows), extractor.features), np.float32)
+    matrix = np.empty((len(rows), extractor.features), np.uint8)
     for i, row in enumerate(rows):
         codes = embedded[row].codes
         assert codes is not None
         matrix[i] = np.frombuffer(codes[index], np.uint8)
-    return matrix * np.float32(extractor.scale)
+    return real_embeddings(matrix, extractor)
+
+
+def real_embeddings(codes: NDArray[np.uint8], extractor: Extractor) -> NDArray[np.float32]:
+    """Uint8-like codes of `extractor`, of any shape, as real numbers."""
+    result: NDArray[np.float32] = (codes.astype(np.float32) - extractor.zero_point) * np.float32(extractor.scale)
+    return result
 
 
 class Store:

@@ -16,7 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-_TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int8": 9}  # schema.TensorType
+TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int8": 9}  # schema.TensorType
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class _Writer:
         return self.table(
             "Tensor",
             Shape=self.numbers(tensor.shape),
-            Type=_TYPES[tensor.dtype],
+            Type=TYPES[tensor.dtype],
             Buffer=buffer,
             Name=self.string(tensor.name),
             Quantization=quantization,

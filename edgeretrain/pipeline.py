@@ -9,19 +9,20 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeretrain.artifact import Model, model_from_bytes, seal, verify, versions
 from edgeretrain.backbone import Backbone
+from edgeretrain.calibrated import Calibrated
 from edgeretrain.check import check_answers, check_integers
 from edgeretrain.console import Console
 from edgeretrain.copies import with_copies
 from edgeretrain.dataset import Dataset, Listing, Photo, list_photos, split_photos
 from edgeretrain.distort import Distortions
-from edgeretrain.embed import Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
+from edgeretrain.embed import CHECK, Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
 from edgeretrain.errors import DataError, QualityError, UsageError
 from edgeretrain.evaluate import Evaluation, agreement, predict_photos
 from edgeretrain.finetune.run import FineTuned, fine_tune
@@ -32,10 +33,15 @@ from edgeretrain.sitting import Sitting
 from edgeretrain.spec import TrainSpec
 from edgeretrain.storage import cache_dir, write_file
 from edgeretrain.train import TrainedHead, head_logits, train_head
-from edgeretrain.write import Head, write_model
+from edgeretrain.write import Head, check_scheme, write_model
+
+if TYPE_CHECKING:
+    from edgeretrain.modules.generic import FloatModule
 
 REPORT_VERSION = 1
 SMOKE_PHOTOS = 200
+LEAST_AGREEMENT = 0.8
+"""A quantized float module that agrees less with itself in float is worth a warning."""
 
 
 @dataclass
@@ -63,7 +69,7 @@ class Result:
 
     model: Model
     dataset: Dataset
-    backbone: Backbone
+    backbone: Backbone | Calibrated
     head: Head
     trained: TrainedHead
     evaluation: Evaluation
@@ -86,7 +92,8 @@ def load_dataset(
     """
     console = console or Console(quiet=True)
     listing = list_photos(image_dir)
-    with console.progress("Embedding photos", len(listing.files)) as advance:
+    doing = "Checking photos" if list(extractors) == [CHECK] else "Embedding photos"
+    with console.progress(doing, len(listing.files)) as advance:
         embedded = embed_photos(
             [file.path for file in listing.files],
             extractors,
@@ -121,7 +128,7 @@ def split(listing: Listing, embedded: Sequence[Embedded], spec: TrainSpec) -> Da
 
 def run(
     image_dir: Path,
-    backbone: Backbone,
+    backbone: Backbone | Calibrated | FloatModule,
     spec: TrainSpec,
     *,
     instrumented: bool = False,
@@ -139,11 +146,18 @@ def run(
     `spec` asks for intermediate exports, the folder `intermediate`. `observers` see each evaluation. `postpone` is called
     before training and returns what tells, after each step, whether to end with the best so far.
 
-    Raises DataError for photos that cannot be used, QualityError when the file does not hold what it promises.
+    A FloatModule is quantized first, by calibration on the training photos alone. Raises DataError for photos that cannot be
+    used, QualityError when the file does not hold what it promises, UsageError for options that make no sense for `backbone`.
     """
     if spec.intermediate_store_frequency and intermediate is None:
         raise UsageError("--intermediate-store-frequency needs a folder for what it exports: pass `intermediate`")
     console, stages = console or Console(quiet=True), stages or Stages()
+    real: NDArray[np.float32] | None = None
+    if not isinstance(backbone, Backbone | Calibrated):
+        with stages("calibrate"):
+            backbone, real = _quantized(image_dir, backbone, spec, jobs, console)
+    elif spec.input_range != "auto":
+        raise UsageError(f"--input-range is for float modules; leave it out for {backbone.spec.name}")
     extractor = make_extractor(backbone)
     with stages("embed"):
         dataset, embedded = load_dataset(
@@ -155,7 +169,7 @@ def run(
     def part(photos: Sequence[Photo]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         return as_matrix(embedded, [p.row for p in photos], extractor), np.array([p.label for p in photos], np.int64)
 
-    def write(head: Head, at: Backbone = backbone) -> bytes:
+    def write(head: Head, at: Backbone | Calibrated = backbone) -> bytes:
         metadata = {ENTRY: metadata_of(at, dataset.class_names, spec.io_type)}
         return write_model(at, head, scheme=spec.scheme, io_type=spec.io_type, metadata=metadata)
 
@@ -182,8 +196,9 @@ def run(
         seen = observe if observers else None
         trained = train_head(train, part(dataset.validation), len(dataset.class_names), spec, seen, sitting)
     tuned: FineTuned | None = None
-    shipped, head = backbone, trained.head
-    if spec.fine_tune and not sitting.stop():
+    head = trained.head
+    shipped: Backbone | Calibrated = backbone
+    if spec.fine_tune and isinstance(backbone, Backbone) and not sitting.stop():
         with stages("fine-tune"):
             tuned = fine_tune(
                 backbone,
@@ -210,7 +225,11 @@ def run(
         unquantized = Evaluation(dataset.class_names, truth, trained.logits(x).argmax(axis=1))
         expected = head_logits(head, part(photos)[0]).argmax(axis=1)
     others = {"head": unquantized}
-    if instrumented or tuned:
+    if real is not None:
+        others["float"] = Evaluation(dataset.class_names, truth, trained.logits(real).argmax(axis=1))
+        if (same := agreement(others["float"], evaluation)) < LEAST_AGREEMENT:
+            console.warn(f"the .tflite and the float module agree on {same:.0%} of test photos: it quantizes badly")
+    if isinstance(shipped, Backbone) and (instrumented or tuned):
         with stages("instrumented"):
             from edgeretrain.network import evaluate_instrumented
 
@@ -234,6 +253,23 @@ def run(
     return Result(model, dataset, shipped, head, trained, evaluation, report, sitting.stopped)
 
 
+def _quantized(
+    image_dir: Path, module: FloatModule, spec: TrainSpec, jobs: int | None, console: Console
+) -> tuple[Calibrated, NDArray[np.float32]]:
+    """The module calibrated on training photos, and what its float network makes of the test photos.
+
+    The split follows from the photos' contents, so it is known before anything is embedded.
+    """
+    from edgeretrain.modules.generic import quantize_module
+
+    check_scheme(module.spec.name, spec.scheme)
+    if spec.fine_tune:
+        raise UsageError(f"--fine-tune is for MobileNet V1 networks; leave it out for {module.spec.name}")
+    module.input_range(spec.input_range)  # said before photos are read
+    dataset, _ = load_dataset(image_dir, [CHECK], spec, jobs=jobs, console=console)
+    return quantize_module(module, dataset.train, _some(dataset.test, spec), spec.input_range, console=console)
+
+
 def save(result: Result, folder: Path) -> Path:
     """Write model, labels.txt and report.json into `folder`; return the model's path. Each file is whole or absent."""
     path = folder / result.model.name
@@ -243,7 +279,9 @@ def save(result: Result, folder: Path) -> Path:
     return path
 
 
-def metadata_of(backbone: Backbone, class_names: Sequence[str], io_type: str, numbers: str = "integer only") -> bytes:
+def metadata_of(
+    backbone: Backbone | Calibrated, class_names: Sequence[str], io_type: str, numbers: str = "integer only"
+) -> bytes:
     """TFLite metadata for a classifier on `backbone`; `numbers` says what it computes with."""
     scale, zero_point = backbone.input_quantization
     low, high = backbone.input_range
@@ -277,14 +315,31 @@ def _evaluate(
     return Evaluation(class_names, truth, predicted), [float(answer.max()) for answer in answers]
 
 
+def _cost(
+    backbone: Backbone | Calibrated, evaluation: Evaluation, others: dict[str, Evaluation]
+) -> dict[str, Any] | None:
+    """What post-training quantization cost: the float module with the unquantized head against the .tflite."""
+    if "float" not in others or not isinstance(backbone, Calibrated):
+        return None
+    twin = others["float"]
+    return {
+        "calibration_photos": backbone.photos,
+        "input_range": list(backbone.input_range),
+        "float_top1": twin.top1,
+        "tflite_top1": evaluation.top1,
+        "cost_points": 100 * (twin.top1 - evaluation.top1),
+        "agreement": agreement(twin, evaluation),
+    }
+
+
 def _facts(
-    backbone: Backbone, dataset: Dataset, spec: TrainSpec, evaluation: Evaluation | None = None
+    backbone: Backbone | Calibrated, dataset: Dataset, spec: TrainSpec, evaluation: Evaluation | None = None
 ) -> dict[str, Any]:
     """What the contract says beyond the file itself."""
     return {
         "model": backbone.spec.name,
         "scheme": spec.scheme,
-        "module": asdict(backbone.source),
+        "module": {**asdict(backbone.source), "route": backbone.route},
         "data": {
             "sha256": dataset.digest,
             "train": len(dataset.train),
@@ -301,7 +356,7 @@ def _facts(
 
 def _report(
     model: Model,
-    backbone: Backbone,
+    backbone: Backbone | Calibrated,
     dataset: Dataset,
     trained: TrainedHead,
     evaluation: Evaluation,
@@ -313,6 +368,8 @@ def _report(
     names = dataset.class_names
     return {
         "report": REPORT_VERSION,
+        "route": backbone.route,
+        "quantization": _cost(backbone, evaluation, others),
         "model": {
             "name": backbone.spec.name,
             "file": model.name,

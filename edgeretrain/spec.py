@@ -39,6 +39,14 @@ def parse_res(text: str | int) -> int:
     return int(value)
 
 
+def parse_side(text: str | int) -> int:
+    """Return `text` as a picture's side in pixels, of the grid or, for float modules, another. Raises UsageError."""
+    value = str(text).strip()
+    if not value.isdecimal() or len(value) > 5:
+        return parse_res(value)
+    return int(value)
+
+
 @dataclass(frozen=True, order=True)
 class ModelSpec:
     """One cell of the grid: a MobileNet V1 of `width` (one of `WIDTHS`) for inputs of `res` x `res` pixels."""
@@ -148,6 +156,11 @@ class TrainSpec:
     seed: int = option(0, "Seed of the training; same seed, same bytes.", low=0)
     scheme: str = option("int8", "int8 per channel, or Google's older uint8 per tensor.", choices=("int8", "uint8"))
     io_type: str = option("uint8", "Type of the model's input and output.", choices=("uint8", "int8", "float32"))
+    input_range: str = option(
+        "auto",
+        "What the pixels of a float module span; auto: what the module says.",
+        choices=("auto", "0..1", "-1..1", "0..255"),
+    )
     on_bad: str = option("skip", "What to do with files that cannot be used.", choices=("skip", "fail"))
 
     def __post_init__(self) -> None:

@@ -13,7 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeretrain.backbone import Backbone, Layer, Shape
+from edgeretrain.calibrated import Calibrated
+from edgeretrain.errors import UsageError
 from edgeretrain.flatbuffer import Operator, Tensor, serialize
+from edgeretrain.graft import graft
 from edgeretrain.rounding import steady_step
 
 SCHEMES = ("int8", "uint8", "float32", "float16")
@@ -48,7 +51,7 @@ class Head:
 
 
 def write_model(
-    backbone: Backbone,
+    backbone: Backbone | Calibrated,
     head: Head | None,
     *,
     scheme: str = "int8",
@@ -59,7 +62,10 @@ def write_model(
 
     Input `image`: [1, res, res, 3] RGB of `io_type`. Output `probabilities`: [1, classes] of `io_type`, or without a head
     `embedding`: the pooled codes [1, 1, 1, features]. With the uint8 scheme `io_type` is uint8, with float schemes float32.
+    Raises UsageError for a Calibrated network in another scheme than int8.
     """
+    if isinstance(backbone, Calibrated):
+        return _write_calibrated(backbone, head, scheme, io_type, metadata)
     chain = _Chain(scheme)
     if scheme != "int8":
         io_type = chain.kind
@@ -75,6 +81,36 @@ def write_model(
         chain.softmax(io_type)
     names = ("image", "embedding" if head is None else "probabilities")
     return serialize(chain.operators, names, f"{backbone.spec.name} {scheme} by edgeretrain", metadata)
+
+
+def _write_calibrated(
+    network: Calibrated, head: Head | None, scheme: str, io_type: str, metadata: Mapping[str, bytes] | None
+) -> bytes:
+    """The converter's network with the input that is wanted in front, and the head behind."""
+    check_scheme(network.spec.name, scheme)
+    spec, ends, chain = network.spec, network.ends, _Chain(scheme)
+    chain.start("image", (1, spec.res, spec.res, 3), io_type, *network.input_quantization)
+    before, entry = list(chain.operators), chain.last
+    embedding = chain.activation("embedding", (1, spec.features), ends.output_scale, ends.output_zero_point + 128)
+    chain.operators, chain.last = [], embedding
+    if head is not None:
+        shape = (1, 1, 1, spec.features)
+        pooled = chain.activation("embedding_map", shape, ends.output_scale, ends.output_zero_point + 128)
+        chain.append("RESHAPE", 1, (Tensor("shape", (4,), "int32", np.array(shape, "<i4")),), pooled)
+        weights = Shape("logits", "head", 1, (1, 1, spec.features, head.classes))
+        chain.convolution(weights, head.layer, logits=(head.logit_scale, head.logit_zero_point))
+        chain.softmax(io_type)
+    names = ("image", "embedding" if head is None else "probabilities")
+    description = f"{spec.name} {scheme} by edgeretrain"
+    return graft(network.body, before, entry, embedding, chain.operators, names, description, metadata)
+
+
+def check_scheme(name: str, scheme: str) -> None:
+    """Raise UsageError for a scheme that a float module cannot be written in."""
+    if scheme != "int8":
+        raise UsageError(
+            f"--scheme {scheme} is for MobileNet V1 networks; {name} is written as int8: leave out --scheme"
+        )
 
 
 class _Chain:

@@ -118,13 +118,18 @@ def module_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--timeout", type=click.FloatRange(0.1, 600), default=10.0, help="Seconds to wait for the network."
         ),
         click.option("--offline", is_flag=True, help="Never touch the network."),
-        click.option("--res", help="Input size in pixels: 128, 160, 192 or 224.", show_default="160, or the module's"),
+        click.option(
+            "--res",
+            help="Input size in pixels: 128, 160, 192 or 224; another one for float modules that take any.",
+            show_default="160, or the module's",
+        ),
         click.option("--width", help="Width: 025, 050, 075 or 100.", show_default="050, or the module's"),
         click.option(
             "--module",
             "--tfhub-module",
             default="auto",
-            help="auto, starter, a TF1-Hub module folder, a .tar.gz (path or URL), a tfhub.dev handle, or a hosted .tflite.",
+            help="auto, starter, a TF1-Hub module or SavedModel folder, a .tar.gz (path or URL), a tfhub.dev handle, a hosted "
+            ".tflite, or a Keras file.",
         ),
     ):
         function = decorate(function)
@@ -134,14 +139,14 @@ def module_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def load_module(
     module: str, width: str | None, res: str | None, offline: bool, timeout: float, retry: bool = False
 ) -> Any:
-    """The Backbone that `module_options` name."""
-    from edgeretrain.modules import load_backbone
-    from edgeretrain.spec import parse_res, parse_width
+    """The Backbone or FloatModule that `module_options` name."""
+    from edgeretrain.modules import load_module as load
+    from edgeretrain.spec import parse_side, parse_width
 
-    return load_backbone(
+    return load(
         module,
         parse_width(width) if width is not None else None,
-        parse_res(res) if res is not None else None,
+        parse_side(res) if res is not None else None,
         offline=offline,
         timeout=timeout,
         retry=retry,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from edgeretrain.cli import json_option, load_module, module_options, print_json
 from edgeretrain.errors import EnvironmentFailure
+
+if TYPE_CHECKING:
+    from edgeretrain.modules.generic import FloatModule
 
 
 @click.group(epilog="\b\nExamples:\n  edgeretrain modules list\n  edgeretrain modules show --module model.tflite\n")
@@ -31,8 +36,8 @@ def list_modules(as_json: bool) -> None:
     rows = [(spec.name, "yes" if is_cached(spec) else "no", hub_handle(spec)) for spec in GRID]
     print_table(("network", "cached", "--module"), rows)
     click.echo(
-        "--module also takes: starter (in the package), a TF1-Hub module folder, a .tar.gz or a hosted quantized .tflite "
-        "(paths or URLs)."
+        "--module also takes: starter (in the package), a TF1-Hub module or TF2 SavedModel folder, a .tar.gz, a hosted "
+        "quantized .tflite or a Keras file (paths or URLs). Float networks go through post-training quantization."
     )
 
 
@@ -43,13 +48,20 @@ def list_modules(as_json: bool) -> None:
 @module_options
 @json_option
 def show(module: str, width: str | None, res: str | None, offline: bool, timeout: float, as_json: bool) -> None:
-    """Print a backbone as a table of layers; for the starters, how they were made too."""
+    """Print a backbone as a table of layers; for the starters, how they were made too.
+
+    Of a float module: what it takes and gives, and the route that `train` takes with it.
+    """
+    from edgeretrain.backbone import Backbone
     from edgeretrain.console import print_table
     from edgeretrain.modules.starter import starter_card
 
     backbone = load_module(module, width, res, offline, timeout)
+    if not isinstance(backbone, Backbone):
+        _show_float(backbone, as_json)
+        return
     side = backbone.spec.res
-    layers = []
+    layers: list[dict[str, Any]] = []
     for shape, layer in zip(backbone.table, backbone.layers, strict=True):
         side = -(-side // shape.stride)
         codes, _, changed = layer.per_channel
@@ -67,6 +79,7 @@ def show(module: str, width: str | None, res: str | None, offline: bool, timeout
     if as_json:
         source = {"kind": backbone.source.kind, "name": backbone.source.name, "sha256": backbone.source.sha256}
         document = {"edgeretrain": "modules show", "version": 1, "name": backbone.spec.name, "source": source}
+        document["route"] = backbone.route
         print_json({**document, "input_range": list(backbone.input_range), "layers": layers})
         return
     rows = [
@@ -91,6 +104,25 @@ def show(module: str, width: str | None, res: str | None, offline: bool, timeout
     )
     if backbone.source.kind == "starter":
         click.echo(f"\n{starter_card()}")
+
+
+def _show_float(module: FloatModule, as_json: bool) -> None:
+    spec, source = module.spec, module.source
+    if as_json:
+        facts = {"edgeretrain": "modules show", "version": 1, "name": spec.name, "route": module.route}
+        facts["source"] = {"kind": source.kind, "name": source.name, "sha256": source.sha256}
+        facts |= {"res": spec.res, "any_res": module.any_res, "features": spec.features}
+        print_json({**facts, "input_range": None if module.pixels is None else list(module.pixels)})
+        return
+    sizes = ", other sizes too (--res)" if module.any_res else ""
+    pixels = "not said (give --input-range)" if module.pixels is None else "{:g} to {:g}".format(*module.pixels)
+    click.echo(
+        f"{spec.name} ({source.kind} {source.name})\n"
+        f"Route: {module.route} quantization, calibrated on training photos\n"
+        f"Input: float32 pictures of {spec.res} x {spec.res} px{sizes}, range {pixels}\n"
+        f"Output: {spec.features} features\n"
+        f"SHA-256 {source.sha256}"
+    )
 
 
 @modules.command(

@@ -105,8 +105,9 @@ def train(
     ships. --fine-tune goes on from there and trains the whole network. The accuracy reported is that of the .tflite
     itself on test photos it never saw. Ctrl-C ends training after a step and exports the best so far; a second one aborts.
     """
+    from edgeretrain.backbone import Backbone
     from edgeretrain.dataset import list_photos
-    from edgeretrain.errors import INTERRUPTED
+    from edgeretrain.errors import INTERRUPTED, UsageError
     from edgeretrain.interrupt import postponed
     from edgeretrain.pipeline import Stages, run, save
     from edgeretrain.plan import plan_run
@@ -128,6 +129,10 @@ def train(
     exports.check_targets(force=force)
     with stages("backbone"):
         backbone = load_module(module, width, res, offline, timeout)
+    if not isinstance(backbone, Backbone):
+        wrong = f"--export {', '.join(exports.float_types)}" if exports.float_types else "--plan" if plan else None
+        if wrong:
+            raise UsageError(f"{wrong} is for MobileNet V1 networks; leave it out for {backbone.spec.name}")
     if plan:
         _show_plan(plan_run(image_dir, backbone, spec, jobs=jobs), as_json=as_json)
         return 0
@@ -254,7 +259,12 @@ def _show(report: dict[str, Any]) -> None:
     print_table(headers, classes, right=range(1, 6))
     rows = [
         (
-            {"tflite": ".tflite", "head": "unquantized head", "instrumented": "fake-quant network"}[name],
+            {
+                "tflite": ".tflite",
+                "head": "unquantized head",
+                "instrumented": "fake-quant network",
+                "float": "float module",
+            }[name],
             _percent(score["top1"]),
             f"{100 * score['low']:.1f} to {100 * score['high']:.1f}",
             score["n"],
@@ -263,6 +273,12 @@ def _show(report: dict[str, Any]) -> None:
         for name, score in report["accuracy"].items()
     ]
     print_table(("network", "top-1 %", "95 % interval", "N", "agreement %"), rows, right=(1, 2, 3, 4))
+    if report["quantization"]:
+        cost = report["quantization"]
+        click.echo(
+            f"Route: {report['route']} quantization, calibrated on {cost['calibration_photos']} training photos; it cost "
+            f"{cost['cost_points']:.1f} points, {_percent(cost['agreement'])} % of answers are the float module's"
+        )
     model = report["model"]
     click.echo(f"{model['name']}: {model['size_bytes'] / 1000:.0f} kB, {model['input']['dtype']} input")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edgeretrain.calibrated import Calibrated
 from edgeretrain.exports.spec import ExportSpec, Served
 from edgeretrain.exports.writing import write_exports
 from edgeretrain.metadata import ENTRY
@@ -17,6 +18,12 @@ def export_result(result: Result, spec: ExportSpec, folder: Path, *, jobs: int |
     backbone, head, class_names = result.backbone, result.head, result.dataset.class_names
 
     def served() -> Served:
+        if isinstance(backbone, Calibrated):
+            from edgeretrain.modules.frozen import float_network  # imports TensorFlow
+
+            low, high = backbone.input_range
+            scale = (high - low) / 255
+            return Served(float_network(backbone, head), backbone.spec.res, scale, -low / scale, class_names)
         from edgeretrain.network import build_network  # imports TensorFlow
 
         network = build_network(backbone, head)

@@ -1,7 +1,7 @@
 """Where a Backbone comes from: a module folder, an archive, a hosted .tflite, a handle, or the first source that answers.
 
 One file per source: `quantops` (TF1-Hub folders), `hosted` (Google's .tflite files), `starter` (in the package), `fetch`
-(the network).
+(the network). Any other image network is a FloatModule (`generic`): what a graph is decides, never its name.
 """
 
 from __future__ import annotations
@@ -11,18 +11,23 @@ import hashlib
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgeretrain.backbone import MAGIC, Backbone, pack, unpack
+from edgeretrain.backbone import MAGIC, Backbone, unpack
 from edgeretrain.console import Console
 from edgeretrain.errors import EnvironmentFailure, UsageError
 from edgeretrain.modules.fetch import download, unpacked
 from edgeretrain.modules.hosted import read_hosted
+from edgeretrain.modules.kept import Files, cached, entry_of, forget, in_cache, kept, key_of, public_name
+from edgeretrain.modules.keras_file import is_keras_file
 from edgeretrain.modules.starter import load_starter
 from edgeretrain.spec import ModelSpec
 from edgeretrain.storage import cache_dir, explained, sha256, write_file
+
+if TYPE_CHECKING:
+    from edgeretrain.modules.generic import FloatModule
 
 HUB = "https://tfhub.dev"
 ARCHIVES = "https://storage.googleapis.com/download.tensorflow.org/models/mobilenet_v1_2018_08_02"
@@ -56,12 +61,36 @@ def load_backbone(
     retry: bool = False,
     console: Console | None = None,
 ) -> Backbone:
-    """Return the backbone that `module` names; read once, it comes from the cache afterwards.
+    """The module that `module` names, if it is a MobileNet V1: as `load_module`, which takes float modules too.
 
-    `module`: `auto`, `starter`, a TF1-Hub module folder, a .tar.gz (path or URL), a hosted .tflite (path or URL), a tfhub.dev
-    handle, or a file written by `backbone.pack`. `width` and `res`, where given, must be the module's own. `timeout` in
-    seconds bounds each wait for the network; `retry` makes `auto` try sources that did not answer lately. Raises UsageError
-    when width or res differ, EnvironmentFailure when the module cannot be had.
+    Raises UsageError for a float module.
+    """
+    found = load_module(module, width, res, offline=offline, timeout=timeout, retry=retry, console=console)
+    if isinstance(found, Backbone):
+        return found
+    raise UsageError(
+        f"{module} is a float module ({found.spec.name}), which only `edgeretrain train` takes; expected a MobileNet V1 "
+        "with fake-quant operators, a hosted .tflite, or starter"
+    )
+
+
+def load_module(
+    module: str,
+    width: str | None = None,
+    res: int | None = None,
+    *,
+    offline: bool = False,
+    timeout: float = TIMEOUT_S,
+    retry: bool = False,
+    console: Console | None = None,
+) -> Backbone | FloatModule:
+    """Return the backbone or float module that `module` names; read once, it comes from the cache afterwards.
+
+    `module`: `auto`, `starter`, a TF1-Hub module or TF2 SavedModel folder, a .tar.gz (path or URL), a hosted .tflite (path or
+    URL), a tfhub.dev handle, a Keras file, or a file written by `backbone.pack`. `width` and `res`, where given, must be the
+    module's own; a float module for any size takes `res`. `timeout` in seconds bounds each wait for the network; `retry`
+    makes `auto` try sources that did not answer lately. Raises UsageError when width or res differ, EnvironmentFailure
+    when the module cannot be had.
     """
     console = console or Console(quiet=True)
     if module in ("auto", "starter"):
@@ -78,6 +107,17 @@ def load_backbone(
         raise EnvironmentFailure(
             f"--module {module}: no such file or folder, and neither auto, starter nor a URL; see edgeretrain modules list"
         )
+    if isinstance(backbone, Files):
+        from edgeretrain.modules.generic import describe_module
+
+        if width is not None:
+            raise UsageError(f"--width {width} is for MobileNet V1 networks of the grid; leave it out for {module}")
+        try:
+            described = describe_module(backbone.path, module, backbone.digest, res, console)
+        except EnvironmentFailure:
+            forget(backbone)
+            raise
+        return replace(described, source=replace(described.source, name=public_name(module)))
     for option, wanted, own in (("width", width, backbone.spec.width), ("res", res, backbone.spec.res)):
         if wanted is not None and wanted != own:
             raise UsageError(
@@ -88,7 +128,7 @@ def load_backbone(
 
 def is_cached(spec: ModelSpec) -> bool:
     """Whether the official network of `spec` is in the cache."""
-    return any(_entry(_key(name)).is_file() for name in (hub_handle(spec), archive_url(spec)))
+    return any(entry_of(key_of(name)).is_file() for name in (hub_handle(spec), archive_url(spec)))
 
 
 def cached_backbones() -> list[Path]:
@@ -103,7 +143,7 @@ def _official(spec: ModelSpec, offline: bool, timeout: float, retry: bool, conso
     """
     handle, url = hub_handle(spec), archive_url(spec)
     for name in (handle, url):
-        if (backbone := _cached(_key(name), name, console)) is not None:
+        if (backbone := cached(key_of(name), name, console)) is not None:
             console.say(f"Backbone {spec.name}: official network from the cache")
             return replace(backbone, source=replace(backbone.source, name=name))
     minutes = _minutes_since_failure()
@@ -115,13 +155,15 @@ def _official(spec: ModelSpec, offline: bool, timeout: float, retry: bool, conso
     else:
         for label, name in (("hub", handle), ("Google's archive", url)):
             try:
-                backbone = _remote(name, offline, timeout, console)
+                found = _remote(name, offline, timeout, console)
+                if isinstance(found, Files):
+                    raise EnvironmentFailure(f"{name}: what came is not a quantops MobileNet V1")
             except EnvironmentFailure as error:
                 tried.append(f"{label}: {str(error).removeprefix(f'{name}: ')}")
             else:
                 failed = f" ({'; '.join(tried)})" if tried else ""
                 console.say(f"Backbone {spec.name}: official network from {label}{failed}")
-                return backbone
+                return found
         with contextlib.suppress(EnvironmentFailure):
             write_file(_failure_mark(), "; ".join(tried))
     console.say(f"Backbone {spec.name}: the package's starter, weaker than the official network ({'; '.join(tried)})")
@@ -141,31 +183,48 @@ def _minutes_since_failure() -> int | None:
     return int(seconds // 60) if 0 <= seconds < REMEMBER_S else None
 
 
-def _local(path: Path, name: str, console: Console) -> Backbone:
+def _local(path: Path, name: str, console: Console) -> Backbone | Files:
     """Read a module folder or file, which messages call `name`; what was read before comes from the cache."""
     if path.is_dir() and (packed := sorted(path.glob("*.backbone"))):  # what `edgeretrain distill` wrote
         if len(packed) > 1:
             raise EnvironmentFailure(f"{name} holds {len(packed)} backbones: name one of them, such as {packed[0]}")
         path = packed[0]
     if path.is_dir():
-        from edgeretrain.modules.quantops import module_digest, read_quantops
-
-        return _kept(module_digest(path), name, console, lambda: read_quantops(path, name))
+        return _saved_model(path, name, console)
     with explained(f"read {path}"):
         data = path.read_bytes()
     if data.startswith(MAGIC):
         return unpack(data, name)
     if data[4:8] == b"TFL3":
-        return _kept(sha256(data), name, console, lambda: read_hosted(data, name))
+        return kept(sha256(data), name, console, lambda: read_hosted(data, name))
     if name.endswith(_ARCHIVE_SUFFIXES) or data[:2] == b"\x1f\x8b":
         return _read_archive(path, name, console)
+    if is_keras_file(data):
+        return Files(path, sha256(data))
     raise EnvironmentFailure(
-        f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive or a quantized .tflite"
+        f"{name} is not a module: expected a TF1-Hub folder, a .tar.gz archive, a quantized .tflite or a Keras file"
     )
 
 
-def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbone:
-    def fetch() -> Backbone:
+def _saved_model(path: Path, name: str, console: Console) -> Backbone | Files:
+    """A module folder: a Backbone if its graph is a MobileNet V1 with fake-quant operators, whatever it is called."""
+    from edgeretrain.modules.quantops import has_fake_quant, module_digest, read_quantops
+
+    digest = module_digest(path)
+
+    def read() -> Backbone | Files:
+        if has_fake_quant(path):
+            try:
+                return read_quantops(path, name)
+            except EnvironmentFailure as error:
+                console.say(f"{error}: it goes through post-training quantization instead")
+        return Files(path, digest)
+
+    return kept(digest, name, console, read)
+
+
+def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbone | Files:
+    def fetch() -> Backbone | Files:
         seeded = _tfhub_cache(url)
         if seeded is not None:
             return _local(seeded, url, console)
@@ -177,9 +236,9 @@ def _remote(url: str, offline: bool, timeout: float, console: Console) -> Backbo
                 download(download_url(url), target, timeout=timeout, console=console)
             except EnvironmentFailure as error:
                 raise EnvironmentFailure(f"{url}: {error}") from None
-            return _local(target, url, console)
+            return in_cache(_local(target, url, console))
 
-    return _kept(_key(url), url, console, fetch)
+    return kept(key_of(url), url, console, fetch)
 
 
 def download_url(url: str) -> str:
@@ -199,53 +258,10 @@ def _tfhub_cache(handle: str) -> Path | None:
     return folder if (folder / "saved_model.pb").is_file() else None
 
 
-def _read_archive(archive: Path, name: str, console: Console) -> Backbone:
+def _read_archive(archive: Path, name: str, console: Console) -> Backbone | Files:
     """Read the one hosted .tflite or the one SavedModel in a .tar.gz."""
     with unpacked(archive, name) as folder:
         models = sorted(folder.rglob("*.tflite")) or sorted(graph.parent for graph in folder.rglob("saved_model.pb"))
         if not models:
             raise EnvironmentFailure(f"{name} holds no model: expected saved_model.pb or a quantized .tflite in it")
-        return _local(models[0], name, console)
-
-
-def _key(name: str) -> str:
-    return sha256(f"name:{name}".encode())
-
-
-def _entry(key: str) -> Path:
-    return cache_dir() / "backbones" / f"{key}.backbone"
-
-
-def _cached(key: str, name: str, console: Console) -> Backbone | None:
-    path = _entry(key)
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    try:
-        return unpack(data, f"the cached copy of {name}")
-    except EnvironmentFailure as error:
-        console.warn(f"{error}; removed")
-        with contextlib.suppress(OSError):
-            path.unlink()
-        return None
-
-
-def _kept(key: str, name: str, console: Console, read: Callable[[], Backbone]) -> Backbone:
-    """The cached backbone of `key`, else what `read` returns, put into the cache."""
-    backbone = _cached(key, name, console)
-    if backbone is None:
-        backbone = read()
-        try:
-            write_file(_entry(key), pack(backbone))
-        except EnvironmentFailure as error:  # a read-only home must not stop the run
-            console.warn(f"the backbone is not kept: {error}")
-    return replace(backbone, source=replace(backbone.source, name=_public_name(name)))
-
-
-def _public_name(name: str) -> str:
-    """`name` as models and reports record it: of a local path only the end, the rest is nobody else's business."""
-    if "://" in name:
-        return name
-    path = Path(name).expanduser().resolve()
-    return "/".join(path.parts[-4:]) if path.is_dir() else path.name
+        return in_cache(_local(models[0], name, console))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from edgeretrain._tensorflow import load_tensorflow
 from edgeretrain.backbone import Backbone, Layer, Source, layer_table
 from edgeretrain.errors import EnvironmentFailure, UsageError
+from edgeretrain.modules.graph_check import checked_graph
 from edgeretrain.spec import FEATURES, ModelSpec
 from edgeretrain.storage import explained
 
@@ -35,7 +36,8 @@ class _Convolution(NamedTuple):
 
 def module_files(folder: Path) -> list[Path]:
     """The files of a SavedModel that decide what it computes, sorted."""
-    return [folder / "saved_model.pb", *sorted((folder / "variables").glob("variables.*"))]
+    described = [path for path in (folder / "keras_metadata.pb",) if path.is_file()]
+    return [folder / "saved_model.pb", *described, *sorted((folder / "variables").glob("variables.*"))]
 
 
 def module_digest(folder: Path) -> str:
@@ -50,6 +52,16 @@ def module_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def has_fake_quant(folder: Path) -> bool:
+    """Whether the graph in `folder` holds fake-quant operators, found without TensorFlow.
+
+    In a serialized NodeDef the operator is field 2 (tag 0x12, length, text); a node's name, field 1, does not count.
+    """
+    with explained(f"read {folder}"):
+        graph = (folder / "saved_model.pb").read_bytes()
+    return any(b"\x12" + bytes([len(op)]) + op.encode() in graph for op in FAKE_QUANT)
+
+
 def read_quantops(folder: Path, name: str) -> Backbone:
     """Read the module in `folder`; `name` is what the user called it. Imports TensorFlow.
 
@@ -59,6 +71,7 @@ def read_quantops(folder: Path, name: str) -> Backbone:
     load_tensorflow()
     import tensorflow_hub as hub
 
+    checked_graph(folder, name)
     try:
         module = hub.load(str(folder))
         signature = next(s for s in map(module.signatures.get, ("default", "image_feature_vector")) if s is not None)

@@ -33,7 +33,8 @@ def render_training(report: Mapping[str, Any]) -> str:
     - `classes` list of str, in the order of the labels
     - `counts` optional, {`train`: int, `validation`: int, `test`: int}, photos
     - `accuracy` {name: {`top1`: share, `low`: share, `high`: share, `n`: int}}, 95 % interval; name is `tflite`,
-      `head` (unquantized) or `instrumented` (fake-quant network), the first is required
+      `head` (unquantized), `instrumented` (fake-quant network) or `float` (float module, post-training route), the first
+      is required
     - `agreement` optional share of test photos that `tflite` and `head` answer alike
     - `per_class` optional list of {`class_name`, `precision` (share or None), `recall` (share or None), `support` int}
     - `confusion` optional int [C][C], rows the true classes
@@ -101,12 +102,11 @@ def _tiles(report: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, 
         {"label": "Top-1 of the .tflite", "value": percent(own["top1"]), "note": interval},
         {"label": "File size", "value": f"{report['size_bytes'] / 1000:,.0f} kB", "note": "fully integer .tflite"},
     ]
-    head = report["accuracy"].get("head")
+    head = report["accuracy"].get("float") or report["accuracy"].get("head")
     if head:
+        twin = "float module" if report["accuracy"].get("float") else "float head"
         change = 100 * (own["top1"] - head["top1"])
-        tiles.append(
-            {"label": "Cost of quantization", "value": f"{change:+.1f} points", "note": "against the float head"}
-        )
+        tiles.append({"label": "Cost of quantization", "value": f"{change:+.1f} points", "note": f"against the {twin}"})
     counts = report.get("counts")
     if counts:
         parts = ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test") if name in counts)
@@ -116,6 +116,7 @@ def _tiles(report: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, 
 
 def _accuracy(accuracy: Mapping[str, Mapping[str, float]]) -> Markup:
     names = {"tflite": "the .tflite file", "head": "unquantized head", "instrumented": "fake-quant network"}
+    names["float"] = "float module"
     shown = [(names[key], accuracy[key]) for key in names if accuracy.get(key)]
     values = [(a["top1"], a["low"], a["high"]) for _, a in shown]
     notes = [f"N = {int(a['n']):,}" for _, a in shown]
