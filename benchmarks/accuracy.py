@@ -19,7 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from edgeretrain.console import print_table
 from edgeretrain.embed import as_matrix, make_extractor
 from edgeretrain.modules import load_backbone
-from edgeretrain.pipeline import load_dataset, run
+from edgeretrain.pipeline import run
+from edgeretrain.reading import load_dataset
 from edgeretrain.spec import TrainSpec
 from edgeretrain.train import DECAYS
 

@@ -18,7 +18,7 @@ from edgeretrain import train as training
 from edgeretrain.console import print_table
 from edgeretrain.embed import as_matrix, make_extractor
 from edgeretrain.modules import load_backbone
-from edgeretrain.pipeline import load_dataset
+from edgeretrain.reading import load_dataset
 from edgeretrain.spec import TrainSpec
 
 WAYS = {"none": "none", "auto": "auto", "auto, chosen by plain loss": "auto"}

@@ -22,7 +22,8 @@ from edgeretrain.embed import make_extractor
 from edgeretrain.errors import EnvironmentFailure
 from edgeretrain.metadata import ENTRY
 from edgeretrain.modules import TIMEOUT_S, load_backbone
-from edgeretrain.pipeline import Result, load_dataset, metadata_of, run
+from edgeretrain.pipeline import Result, metadata_of, run
+from edgeretrain.reading import load_dataset
 from edgeretrain.spec import RESOLUTIONS, WIDTHS, ModelSpec, TrainSpec
 from edgeretrain.storage import cache_dir, sha256, write_file
 from edgeretrain.write import Head, write_model

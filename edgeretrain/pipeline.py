@@ -3,42 +3,41 @@
 from __future__ import annotations
 
 import json
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeretrain.artifact import Model, model_from_bytes, seal, verify, versions
+from edgeretrain.artifact import Model, model_from_bytes, seal, verify
 from edgeretrain.backbone import Backbone
 from edgeretrain.calibrated import Calibrated
 from edgeretrain.check import check_answers, check_integers
 from edgeretrain.console import Console
 from edgeretrain.copies import with_copies
-from edgeretrain.dataset import Dataset, Listing, Photo, list_photos, split_photos
-from edgeretrain.distort import Distortions
-from edgeretrain.embed import CHECK, Embedded, Extractor, as_matrix, cache_file, embed_photos, make_extractor
+from edgeretrain.dataset import Dataset, Photo
+from edgeretrain.embed import CHECK, as_matrix, make_extractor
 from edgeretrain.errors import DataError, QualityError, UsageError
 from edgeretrain.evaluate import Evaluation, agreement, predict_photos
 from edgeretrain.finetune.run import FineTuned, fine_tune
 from edgeretrain.intermediate import exporter
 from edgeretrain.measured import Measured, Observer
 from edgeretrain.metadata import ENTRY, classifier_metadata
+from edgeretrain.reading import load_dataset
+from edgeretrain.run_report import facts_of, report_of
 from edgeretrain.sitting import Sitting
 from edgeretrain.spec import TrainSpec
-from edgeretrain.storage import cache_dir, write_file
+from edgeretrain.storage import write_file
 from edgeretrain.train import TrainedHead, head_logits, train_head
 from edgeretrain.write import Head, check_scheme, write_model
 
 if TYPE_CHECKING:
     from edgeretrain.modules.generic import FloatModule
 
-REPORT_VERSION = 1
 SMOKE_PHOTOS = 200
 LEAST_AGREEMENT = 0.8
 """A quantized float module that agrees less with itself in float is worth a warning."""
@@ -75,55 +74,6 @@ class Result:
     evaluation: Evaluation
     report: dict[str, Any]
     stopped: bool
-
-
-def load_dataset(
-    image_dir: Path,
-    extractors: Sequence[Extractor],
-    spec: TrainSpec,
-    *,
-    embeddings: Path | None = None,
-    jobs: int | None = None,
-    console: Console | None = None,
-) -> tuple[Dataset, list[Embedded]]:
-    """List, decode and embed the photos of `image_dir`, then split them. Raises DataError, also for `--on-bad fail`.
-
-    `embeddings` is the folder that keeps embeddings, None for the cache.
-    """
-    console = console or Console(quiet=True)
-    listing = list_photos(image_dir)
-    doing = "Checking photos" if list(extractors) == [CHECK] else "Embedding photos"
-    with console.progress(doing, len(listing.files)) as advance:
-        embedded = embed_photos(
-            [file.path for file in listing.files],
-            extractors,
-            cache=cache_file(embeddings or cache_dir()),
-            jobs=jobs,
-            advance=advance,
-        )
-    return split(listing, embedded, spec), embedded
-
-
-def split(listing: Listing, embedded: Sequence[Embedded], spec: TrainSpec) -> Dataset:
-    """The Dataset of what was listed and read, as `spec` asks for it. Raises DataError for `--on-bad fail`."""
-    bad = sum(item.reason is not None for item in embedded) + len(listing.rejected)
-    if bad and spec.on_bad == "fail":
-        first = (
-            next(
-                (f"{f.name}: {e.reason}" for f, e in zip(listing.files, embedded, strict=True) if e.reason is not None),
-                None,
-            )
-            or f"{listing.rejected[0].name}: {listing.rejected[0].reason}"
-        )
-        raise DataError(f"{bad} files cannot be used and --on-bad fail was given, the first is {first}")
-    return split_photos(
-        listing,
-        [item.digest for item in embedded],
-        [item.reason for item in embedded],
-        validation_percentage=spec.validation_percentage,
-        testing_percentage=spec.testing_percentage,
-        seed=spec.split_seed,
-    )
 
 
 def run(
@@ -175,7 +125,7 @@ def run(
 
     def export(measured: Measured) -> bytes:
         at = measured.backbone() if measured.backbone else backbone
-        facts = _facts(backbone, dataset, spec) | {"step": measured.step}
+        facts = facts_of(backbone, dataset, spec) | {"step": measured.step}
         return seal(write(measured.head(), at), dataset.class_names, facts)
 
     if intermediate is not None and spec.intermediate_store_frequency:
@@ -240,14 +190,14 @@ def run(
     predicted = np.concatenate([evaluation.predicted, answers.predicted])
     check_answers([p.name for p in photos], predicted, expected, dataset.class_names, spec.scheme)
     with stages("seal"):
-        facts = _facts(backbone, dataset, spec, evaluation)
+        facts = facts_of(backbone, dataset, spec, evaluation)
         if tuned:
             facts["fine_tuned"] = {"epochs": spec.fine_tune, "steps": tuned.best_step}
         model = model_from_bytes(seal(flatbuffer, dataset.class_names, facts), f"{backbone.spec.name}.tflite")
         failed = [check for check in verify(model) if not check.ok]
         if failed:
             raise QualityError(f"{failed[0].subject}: {failed[0].seen}; nothing was exported")
-    report = _report(model, shipped, dataset, trained, evaluation, confidence, others, tested, spec)
+    report = report_of(model, shipped, dataset, trained, evaluation, confidence, others, tested, spec)
     if tuned:
         report["fine_tuning"] = tuned.summary()
     return Result(model, dataset, shipped, head, trained, evaluation, report, sitting.stopped)
@@ -313,111 +263,3 @@ def _evaluate(
     predicted = np.array([int(answer.argmax()) for answer in answers], np.int64)
     truth = np.array([photo.label for photo in photos], np.int64)
     return Evaluation(class_names, truth, predicted), [float(answer.max()) for answer in answers]
-
-
-def _cost(
-    backbone: Backbone | Calibrated, evaluation: Evaluation, others: dict[str, Evaluation]
-) -> dict[str, Any] | None:
-    """What post-training quantization cost: the float module with the unquantized head against the .tflite."""
-    if "float" not in others or not isinstance(backbone, Calibrated):
-        return None
-    twin = others["float"]
-    return {
-        "calibration_photos": backbone.photos,
-        "input_range": list(backbone.input_range),
-        "float_top1": twin.top1,
-        "tflite_top1": evaluation.top1,
-        "cost_points": 100 * (twin.top1 - evaluation.top1),
-        "agreement": agreement(twin, evaluation),
-    }
-
-
-def _facts(
-    backbone: Backbone | Calibrated, dataset: Dataset, spec: TrainSpec, evaluation: Evaluation | None = None
-) -> dict[str, Any]:
-    """What the contract says beyond the file itself."""
-    return {
-        "model": backbone.spec.name,
-        "scheme": spec.scheme,
-        "module": {**asdict(backbone.source), "route": backbone.route},
-        "data": {
-            "sha256": dataset.digest,
-            "train": len(dataset.train),
-            "validation": len(dataset.validation),
-            "test": len(dataset.test),
-            "split_seed": spec.split_seed,
-            "validation_percentage": spec.validation_percentage,
-            "testing_percentage": spec.testing_percentage,
-        },
-        **({"accuracy": evaluation.summary()} if evaluation else {}),
-        "seed": spec.seed,
-    }
-
-
-def _report(
-    model: Model,
-    backbone: Backbone | Calibrated,
-    dataset: Dataset,
-    trained: TrainedHead,
-    evaluation: Evaluation,
-    confidence: Sequence[float],
-    others: dict[str, Evaluation],
-    tested: Sequence[Photo],
-    spec: TrainSpec,
-) -> dict[str, Any]:
-    names = dataset.class_names
-    return {
-        "report": REPORT_VERSION,
-        "route": backbone.route,
-        "quantization": _cost(backbone, evaluation, others),
-        "model": {
-            "name": backbone.spec.name,
-            "file": model.name,
-            "width": backbone.spec.width,
-            "res": backbone.spec.res,
-            "scheme": spec.scheme,
-            "size_bytes": len(model.data),
-            "parameter_bytes": backbone.parameter_bytes + trained.weights.size + 4 * len(names),
-            "identical_codes": backbone.identical_codes,
-            "input": model.input.as_dict(),
-            "output": model.output.as_dict(),
-        },
-        "module": asdict(backbone.source),
-        "data": {
-            "sha256": dataset.digest,
-            "classes": [
-                {"class_name": name, "train": train, "validation": validation, "test": test}
-                for name, train, validation, test in dataset.counts()
-            ],
-            "rejected": [asdict(item) for item in dataset.rejected],
-            "warnings": list(dataset.warnings),
-        },
-        "accuracy": {
-            "tflite": evaluation.summary(),
-            **{name: {**other.summary(), "agreement": agreement(other, evaluation)} for name, other in others.items()},
-        },
-        "per_class": evaluation.per_class(),
-        "confusion": evaluation.confusion.tolist(),
-        "misclassified": [
-            {
-                "path": photo.name,
-                "truth": names[truth],
-                "predicted": names[predicted],
-                "confidence": round(sure, 4),
-            }
-            for photo, truth, predicted, sure in zip(
-                tested, evaluation.truth.tolist(), evaluation.predicted.tolist(), confidence, strict=True
-            )
-            if truth != predicted
-        ],
-        "training": {
-            **asdict(spec),
-            "distortions": str(Distortions.of(spec)),
-            "rows": len(dataset.train) * (1 + spec.copies * bool(Distortions.of(spec))),
-            "decay": trained.decay,
-            "best_step": trained.best_step,
-            "curve": asdict(trained.curve),
-        },
-        "versions": {**versions(), "python": platform.python_version()},
-        "machine": {"system": platform.system(), "processor": platform.machine()},
-    }

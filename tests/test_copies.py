@@ -15,7 +15,8 @@ from edgeretrain.distort import Distortions, copy_random, distort
 from edgeretrain.embed import as_matrix, cache_file, embed_photos, make_extractor, run_extractor
 from edgeretrain.errors import DataError
 from edgeretrain.images import decode, read_picture
-from edgeretrain.pipeline import load_dataset, run
+from edgeretrain.pipeline import run
+from edgeretrain.reading import load_dataset
 from edgeretrain.spec import TrainSpec
 from edgeretrain.storage import cache_dir, sha256
 from tests.conftest import random_backbone

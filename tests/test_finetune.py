@@ -15,7 +15,8 @@ from edgeretrain.errors import DataError, QualityError, UsageError
 from edgeretrain.finetune.views import DEFAULT_DISTORTIONS, Length, views_of
 from edgeretrain.images import load_pixels
 from edgeretrain.modules.starter import load_starter
-from edgeretrain.pipeline import load_dataset, run
+from edgeretrain.pipeline import run
+from edgeretrain.reading import load_dataset
 from edgeretrain.softmax_path import Curve
 from edgeretrain.spec import ModelSpec, TrainSpec
 from edgeretrain.train import TrainedHead

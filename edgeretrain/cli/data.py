@@ -28,7 +28,7 @@ def data() -> None:
 def check(image_dir: Path, on_bad: str, split_seed: int, jobs: int | None, as_json: bool) -> None:
     """Decode every file in IMAGE_DIR and say what `train` would make of the folder. Nothing in it is changed."""
     from edgeretrain.console import print_table
-    from edgeretrain.pipeline import load_dataset
+    from edgeretrain.reading import load_dataset
 
     console = console_of()
     spec = TrainSpec(on_bad=on_bad, split_seed=split_seed)
