@@ -18,9 +18,9 @@ import numpy as np
 from edgeretrain.events import EventFile, histogram, image, scalar, text
 from edgeretrain.measured import Floats, Measured
 from edgeretrain.report.matrix_image import draw_matrix
+from edgeretrain.report.networks import network_names
 
 RUNS = ("train", "validation", "test")
-_NETWORKS = {"head": "unquantized head", "instrumented": "fake-quant network"}
 LAYERS_SHOWN = 25
 """How often, about, weights, biases and activations are written in the course of training the head."""
 
@@ -102,7 +102,7 @@ def summary(report: Mapping[str, Any]) -> str:
         ("95 % interval", f"{100 * best['low']:.1f} to {100 * best['high']:.1f} %"),
         *(
             (
-                _NETWORKS.get(name, name),
+                network_names(report)[name],
                 f"{100 * other['top1']:.1f} %, agreement {100 * other['agreement']:.1f} %",
             )
             for name, other in accuracy.items()

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -25,12 +25,10 @@ from edgeretrain.cli.resume import (
     keep_request,
     resume_option,
 )
+from edgeretrain.cli.train_output import show_misclassified, show_plan, show_report
 from edgeretrain.console import Console
 from edgeretrain.exports.spec import ExportSpec
 from edgeretrain.spec import TrainSpec
-
-if TYPE_CHECKING:
-    from edgeretrain.plan import Plan
 
 SAMPLES_PER_CLASS = 100
 
@@ -134,7 +132,7 @@ def train(
         if wrong:
             raise UsageError(f"{wrong} is for MobileNet V1 networks; leave it out for {backbone.spec.name}")
     if plan:
-        _show_plan(plan_run(image_dir, backbone, spec, jobs=jobs), as_json=as_json)
+        show_plan(plan_run(image_dir, backbone, spec, jobs=jobs), as_json=as_json)
         return 0
     folder = output_folder(out, backbone.spec.name, force=force)
     began = time.monotonic() - _since_start()
@@ -176,10 +174,10 @@ def train(
             finally:  # an export that is refused must not cost the run its result
                 result.report["seconds"] = {**stages.seconds, "total": _since_start()}
                 path = save(result, folder)
+                if not result.stopped:
+                    forget_request(folder)
             write_file(folder / "report.html", render_training(page_values(result.report, image_dir)))
             _keep_log(console.log, folder / "log.txt")
-            if not result.stopped:
-                forget_request(folder)
     except BaseException:
         if resume is None:
             discard_if_empty(folder)
@@ -187,9 +185,9 @@ def train(
     if as_json:
         print_json(result.report)
     else:
-        _show(result.report)
+        show_report(result.report)
         if print_misclassified_test_images:
-            _show_misclassified(result.report["misclassified"])
+            show_misclassified(result.report["misclassified"])
     seconds = ", ".join(f"{name} {value:.1f}" for name, value in result.report["seconds"].items())
     console.say(f"Seconds: {seconds}")
     for entry in result.report.get("exports", ()):
@@ -200,15 +198,6 @@ def train(
     if result.stopped:
         console.say(f"Training was stopped early, this is the best so far; edgeretrain train --resume {folder} goes on")
     return INTERRUPTED if came[0]() else 0
-
-
-def _show_plan(plan: Plan, *, as_json: bool) -> None:
-    from edgeretrain.console import print_table
-
-    if as_json:
-        print_json(plan.summary())
-    else:
-        print_table(("what", "how much"), plan.rows())
 
 
 def _samples(console: Console, jobs: int | None) -> Path:
@@ -232,68 +221,3 @@ def _since_start() -> float:
 def _keep_log(log: Path | None, target: Path) -> None:
     if log is not None and log.is_file() and log.stat().st_size:
         shutil.copyfile(log, target)
-
-
-def _show(report: dict[str, Any]) -> None:
-    from edgeretrain.console import print_table
-
-    rejected = report["data"]["rejected"]
-    if rejected:
-        print_table(
-            ("file", "class", "reason"),
-            [(item["name"], item["class_name"], item["reason"]) for item in rejected],
-            title=f"{len(rejected)} files are not used",
-        )
-    classes = [
-        (
-            row["class_name"],
-            row["train"],
-            row["validation"],
-            row["test"],
-            _percent(score["recall"]),
-            _percent(score["precision"]),
-        )
-        for row, score in zip(report["data"]["classes"], report["per_class"], strict=True)
-    ]
-    headers = ("class", "training", "validation", "test", "recall", "precision")
-    print_table(headers, classes, right=range(1, 6))
-    rows = [
-        (
-            {
-                "tflite": ".tflite",
-                "head": "unquantized head",
-                "instrumented": "fake-quant network",
-                "float": "float module",
-            }[name],
-            _percent(score["top1"]),
-            f"{100 * score['low']:.1f} to {100 * score['high']:.1f}",
-            score["n"],
-            _percent(score.get("agreement")),
-        )
-        for name, score in report["accuracy"].items()
-    ]
-    print_table(("network", "top-1 %", "95 % interval", "N", "agreement %"), rows, right=(1, 2, 3, 4))
-    if report["quantization"]:
-        cost = report["quantization"]
-        click.echo(
-            f"Route: {report['route']} quantization, calibrated on {cost['calibration_photos']} training photos; it cost "
-            f"{cost['cost_points']:.1f} points, {_percent(cost['agreement'])} % of answers are the float module's"
-        )
-    model = report["model"]
-    click.echo(f"{model['name']}: {model['size_bytes'] / 1000:.0f} kB, {model['input']['dtype']} input")
-
-
-def _show_misclassified(rows: list[dict[str, Any]]) -> None:
-    from edgeretrain.console import print_table
-
-    columns = ("path", "truth", "predicted")
-    print_table(
-        (*columns, "confidence %"),
-        [(*(row[key] for key in columns), _percent(row["confidence"])) for row in rows],
-        title=f"{len(rows)} misclassified test photos",
-        right=(3,),
-    )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

@@ -19,6 +19,7 @@ MOST_THUMBNAILS = 48
 def page_values(report: Mapping[str, Any], image_dir: Path) -> dict[str, Any]:
     """The keys that `render_training` describes, from a run's report and the photos it names."""
     data, model = report["data"], report["model"]
+    tuned = report.get("fine_tuning")
     mistakes = sorted(report["misclassified"], key=lambda item: -float(item["confidence"]))
     return {
         "model": model["name"],
@@ -26,10 +27,11 @@ def page_values(report: Mapping[str, Any], image_dir: Path) -> dict[str, Any]:
         "classes": [row["class_name"] for row in data["classes"]],
         "counts": {part: sum(row[part] for row in data["classes"]) for part in ("train", "validation", "test")},
         "accuracy": report["accuracy"],
-        "agreement": report["accuracy"]["head"]["agreement"],
+        "agreement": report["accuracy"]["instrumented" if tuned else "head"]["agreement"],
         "per_class": report["per_class"],
         "confusion": report["confusion"],
         "curve": report["training"]["curve"],
+        "fine_tuning": tuned,
         "misclassified": [
             {**item, "thumbnail": _thumbnail(image_dir / item["path"]) if place < MOST_THUMBNAILS else None}
             for place, item in enumerate(mistakes)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from edgeretrain.report.axes import number, percent
 from edgeretrain.report.charts import Series, line_chart
 from edgeretrain.report.class_charts import bars, confusion_matrix
+from edgeretrain.report.networks import network_names
 from edgeretrain.report.page import render
 from edgeretrain.stats import wilson
 
@@ -35,11 +36,12 @@ def render_training(report: Mapping[str, Any]) -> str:
     - `accuracy` {name: {`top1`: share, `low`: share, `high`: share, `n`: int}}, 95 % interval; name is `tflite`,
       `head` (unquantized), `instrumented` (fake-quant network) or `float` (float module, post-training route), the first
       is required
-    - `agreement` optional share of test photos that `tflite` and `head` answer alike
+    - `agreement` optional share of test photos that `tflite` and `head`, after fine-tuning `instrumented`, answer alike
     - `per_class` optional list of {`class_name`, `precision` (share or None), `recall` (share or None), `support` int}
     - `confusion` optional int [C][C], rows the true classes
     - `curve` optional {`step`: [int], `train_loss`: [float], `validation_loss`: [float], `validation_top1`: [share]},
       each of the last three as long as `step` or empty
+    - `fine_tuning` optional {`curve` as above, `steps` int, `photos_per_s` float}; `head` is then the head before it
     - `misclassified` optional list of {`path`, `truth`, `predicted`, `confidence` (share), `thumbnail` (a `data:image/`
       URI of a small JPEG, or None)}, the most confident mistakes first
     - `rejected` optional list of {`path`, `class_name`, `reason`}
@@ -57,15 +59,18 @@ def render_training(report: Mapping[str, Any]) -> str:
     photos = [_photo(photo) for photo in (report.get("misclassified") or [])[:MOST_PHOTOS]]
     rejected = report.get("rejected") or []
     many = len(classes) > MOST_MATRIX_CLASSES
+    tuned = report.get("fine_tuning")
     return render(
         "training.html",
         title=report["model"],
         subtitle=_subtitle(report, classes),
         tiles=_tiles(report, classes),
         warnings=report.get("warnings") or [],
-        accuracy=_accuracy(report["accuracy"]),
+        accuracy=_accuracy(report["accuracy"], network_names(report)),
         agreement=percent(report["agreement"]) if report.get("agreement") is not None else None,
+        twin=network_names(report)["instrumented" if tuned else "head"],
         curves=_curves(report.get("curve") or {}),
+        tuned_curves=_curves(tuned["curve"]) if tuned else [],
         matrix=_svg(confusion_matrix(classes, matrix)) if matrix and not many else None,
         confusions=[[str(text) for text in row] for row in confusions[:MOST_CONFUSIONS]],
         confusions_note=_shown(MOST_CONFUSIONS, len(confusions), "confusions"),
@@ -102,11 +107,12 @@ def _tiles(report: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, 
         {"label": "Top-1 of the .tflite", "value": percent(own["top1"]), "note": interval},
         {"label": "File size", "value": f"{report['size_bytes'] / 1000:,.0f} kB", "note": "fully integer .tflite"},
     ]
-    head = report["accuracy"].get("float") or report["accuracy"].get("head")
-    if head:
-        twin = "float module" if report["accuracy"].get("float") else "float head"
-        change = 100 * (own["top1"] - head["top1"])
-        tiles.append({"label": "Cost of quantization", "value": f"{change:+.1f} points", "note": f"against the {twin}"})
+    twin = report["accuracy"].get("float") or report["accuracy"].get("head")
+    if twin:
+        what = "Gain of fine-tuning" if report.get("fine_tuning") else "Cost of quantization"
+        name = network_names(report)["float" if report["accuracy"].get("float") else "head"]
+        change = f"{100 * (own['top1'] - twin['top1']):+.1f} points"
+        tiles.append({"label": what, "value": change, "note": f"against the {name}"})
     counts = report.get("counts")
     if counts:
         parts = ", ".join(f"{counts[name]:,} {name}" for name in ("train", "validation", "test") if name in counts)
@@ -114,9 +120,7 @@ def _tiles(report: Mapping[str, Any], classes: Sequence[str]) -> list[dict[str, 
     return tiles
 
 
-def _accuracy(accuracy: Mapping[str, Mapping[str, float]]) -> Markup:
-    names = {"tflite": "the .tflite file", "head": "unquantized head", "instrumented": "fake-quant network"}
-    names["float"] = "float module"
+def _accuracy(accuracy: Mapping[str, Mapping[str, float]], names: Mapping[str, str]) -> Markup:
     shown = [(names[key], accuracy[key]) for key in names if accuracy.get(key)]
     values = [(a["top1"], a["low"], a["high"]) for _, a in shown]
     notes = [f"N = {int(a['n']):,}" for _, a in shown]
