@@ -51,10 +51,14 @@ def read_hosted(data: bytes, name: str) -> Backbone:
 
 
 def convolutions_of(model: Any, graph: Any) -> tuple[list[Any], list[Any] | None]:
-    """The convolutions before the first pooling operator, and those behind it (a head's); None if nothing pools."""
+    """The convolutions before the first pooling operator, and those behind it (a head's); None if nothing pools.
+
+    A FULLY_CONNECTED between convolutions is the pool of the int8 files that `write_model` writes.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     kinds = schema.BuiltinOperator
+    pools = (kinds.AVERAGE_POOL_2D, kinds.MEAN, kinds.FULLY_CONNECTED)
     before: list[Any] = []
     after: list[Any] | None = None
     for i in range(graph.OperatorsLength()):
@@ -63,7 +67,7 @@ def convolutions_of(model: Any, graph: Any) -> tuple[list[Any], list[Any] | None
         kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if kind in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D):
             (before if after is None else after).append(op)
-        elif kind in (kinds.AVERAGE_POOL_2D, kinds.MEAN) and after is None:
+        elif kind in pools and after is None:
             after = []
     return before, after
 
