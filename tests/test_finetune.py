@@ -25,7 +25,7 @@ from tests.test_cli import MODEL, STARTER, in_process_of_its_own, python
 
 SPEC = TrainSpec(steps=50, fine_tune=5, fine_tune_batch_size=16)
 OPTIONS = ("--steps", 50, "--fine-tune", 5, "--fine-tune-batch-size", 16)
-STEPS = 18  # 5 x 57 training photos in batches of 16
+STEPS = 18  # 5 x 56 or 57 training photos in batches of 16; JPEGs, and so splits, differ between processors
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +68,7 @@ def blank_head(classes=3, bias=0.0):
     return TrainedHead(head, weights, np.full(classes, bias, np.float32), Curve(), 0.0, 0)
 
 
-def test_the_whole_network_is_trained_and_the_file_answers_as_its_network(whole, backbone, said):
+def test_the_whole_network_is_trained_and_the_file_answers_as_its_network(whole, backbone, dataset, said):
     report = whole.report["fine_tuning"]
     assert (report["steps"], report["done"], report["batch"]) == (STEPS, STEPS, 16)
     assert report["best_step"] > report["float_steps"] == 14
@@ -83,9 +83,8 @@ def test_the_whole_network_is_trained_and_the_file_answers_as_its_network(whole,
     ]
     assert all(changed)
     assert not whole.stopped
-    assert re.search(
-        r"^Fine-tuning 28 layers: 5 x 57 photos, 18 steps of 16, about .* GB of memory$", said.getvalue(), re.M
-    )
+    told = rf"^Fine-tuning 28 layers: 5 x {len(dataset.train)} photos, 18 steps of 16, about .* GB of memory$"
+    assert re.search(told, said.getvalue(), re.M)
     assert re.search(r"^Step 18 of 18: loss .*, validation top-1 100.0%, \d+ photos/s", said.getvalue(), re.M)
     assert whole.model.contract["fine_tuned"] == {"epochs": 5, "steps": report["best_step"]}
 
