@@ -15,7 +15,7 @@ MIN_PHOTOS = 10
 MIN_AGREEMENT = {"int8": 0.95, "uint8": 0.8}
 """Least agreement with the head that was trained. The uint8 network is other arithmetic than the int8 extractor's."""
 
-_INTEGERS = ("int8", "uint8", "int32")
+_INTEGERS = ("int8", "uint8", "int16", "int32")
 
 
 def check_integers(flatbuffer: bytes, io_type: str) -> None:

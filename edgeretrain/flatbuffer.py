@@ -16,7 +16,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int8": 9}  # schema.TensorType
+TYPES = {"float32": 0, "float16": 1, "int32": 2, "uint8": 3, "int16": 7, "int8": 9}  # schema.TensorType
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,9 @@ def picture(res=128, seed=0):
 @pytest.mark.parametrize(
     ("scheme", "io_type", "kinds"),
     [
-        ("int8", "uint8", {"int8", "int32", "uint8"}),
-        ("int8", "int8", {"int8", "int32"}),
-        ("int8", "float32", {"int8", "int32", "float32"}),
+        ("int8", "uint8", {"int8", "int16", "int32", "uint8"}),
+        ("int8", "int8", {"int8", "int16", "int32"}),
+        ("int8", "float32", {"int8", "int16", "int32", "float32"}),
         ("uint8", "uint8", {"uint8", "int32"}),
         ("float32", "float32", {"float32", "int32"}),
         ("float16", "float32", {"float32", "float16", "int32"}),
@@ -122,8 +122,20 @@ def test_xnnpack_takes_everything_but_the_integer_softmax_and_changes_of_type(ba
     (delegated,) = [op for op in operators if op["op_name"] == "DELEGATE"]
     assert [names[i] for i in delegated["outputs"]] == ["logits_flat"]
     assert names[delegated["inputs"][0]] == "pixels"
-    assert remaining_ops(interpreter) == (36, ("QUANTIZE", "SOFTMAX", "QUANTIZE"))
+    assert remaining_ops(interpreter) == (37, ("QUANTIZE", "SOFTMAX", "QUANTIZE", "QUANTIZE"))
     assert remaining_ops(load_interpreter(write_model(backbone, None, io_type="int8"))) == (31, ())
+
+
+def test_all_kernels_make_the_same_probabilities_of_the_same_logits(backbone):
+    file = write_model(backbone, random_head(256))
+    models = {kernels: load_interpreter(file, kernels=kernels, keep_tensors=True) for kernels in KERNELS}
+    for seed in range(5):
+        answers = {kernels: answer(model, picture(seed=seed)) / 256 for kernels, model in models.items()}
+        for kernels, model in models.items():
+            (logits,) = [d for d in model.get_tensor_details() if d["name"] == "logits_flat"]
+            scale, zero_point = logits["quantization"]
+            exps = np.exp((model.get_tensor(logits["index"])[0].astype(np.float64) - zero_point) * scale)
+            assert np.abs(answers[kernels] - exps / exps.sum()).max() < 1 / 256
 
 
 @pytest.mark.parametrize("kernels", [*KERNELS, "builtin"])
