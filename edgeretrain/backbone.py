@@ -136,12 +136,20 @@ def round_keeping_sums(codes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def quantize_per_channel(
-    weights: NDArray[np.float32], bias: NDArray[np.float32], activation_scale: np.float32 = RELU6_SCALE
+    weights: NDArray[np.float32],
+    bias: NDArray[np.float32],
+    activation_scale: np.float32 = RELU6_SCALE,
+    *,
+    nearest: bool = False,
 ) -> Layer:
-    """Make a Layer of real weights (last axis: channels): symmetric codes, step max|w| / 127, each channel's sum kept."""
+    """Make a Layer of real weights (last axis: channels): symmetric codes, step max|w| / 127, each channel's sum kept.
+
+    `nearest` rounds each weight on its own instead, as fake quantization does: biases that were trained with it make up for
+    what that does to the sums, and keeping them would undo it (-18 points after 20 epochs of fine-tuning on flowers).
+    """
     largest = np.abs(weights).reshape(-1, weights.shape[-1]).max(axis=0)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-    codes = round_keeping_sums(weights / scale).astype(np.int16)
+    codes = (np.rint if nearest else round_keeping_sums)(weights / scale).astype(np.int16)
     return Layer(codes, scale, 0, bias.astype(np.float32), np.float32(activation_scale))
 
 

@@ -61,7 +61,9 @@ class Trainee:
             real = [_folded(*pair) for pair in self._pairs]
         own = list(zip(self.start.table, self.start.layers, real, strict=False))  # a head would be behind them
         layers = [
-            quantize_per_channel(weights.reshape(shape.weights), bias, RELU6_SCALE) if number >= self.first else before
+            quantize_per_channel(weights.reshape(shape.weights), bias, RELU6_SCALE, nearest=self.quantized)
+            if number >= self.first
+            else before
             for number, (shape, before, (weights, bias)) in enumerate(own)
         ]
         return Backbone(self.start.spec, tuple(layers), self.start.input_range, self.start.source)

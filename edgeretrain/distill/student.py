@@ -77,8 +77,6 @@ class Student:
         return loss
 
     def _update(self, pictures: Any, features: Any, logits: Any) -> Any:
-        if self.quantized:
-            self.trainee.follow()
         with tf.GradientTape() as tape:
             own = self.trainee.network(pictures, training=True)
             weights, bias = self.linear
@@ -90,6 +88,8 @@ class Student:
                 entropy = tf.math.xlogy(wanted, wanted) - wanted * found
                 loss += self.spec.logit_weight * tf.reduce_mean(tf.reduce_sum(entropy, axis=1))
         self.optimizer.apply_gradients(zip(tape.gradient(loss, self.trained), self.trained, strict=True))
+        if self.quantized:
+            self.trainee.follow()
         return loss
 
     def backbone(self) -> Backbone:

@@ -90,8 +90,6 @@ class Tuner:
         return found if self.quantized else found @ self._dense[0] + self._dense[1]
 
     def _update(self, pixels: Any, labels: Any) -> Any:
-        if self.quantized:
-            self._trainee.follow()
         wanted = tf.one_hot(labels, self._classes) * (1 - self._smoothing) + self._smoothing / self._classes
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._trained)
@@ -102,6 +100,8 @@ class Tuner:
             for limit, now in zip(self._limits, (tf.reduce_min(logits), tf.reduce_max(logits)), strict=True):
                 limit.assign(MOMENTUM * limit + (1 - MOMENTUM) * now)
         self._optimizer.apply_gradients(zip(tape.gradient(loss, self._trained), self._trained, strict=True))
+        if self.quantized:
+            self._trainee.follow()
         return loss, logits
 
     def train(self, pixels: Pixels, labels: Labels, step_size: float) -> tuple[float, Floats]:
@@ -142,7 +142,8 @@ class Tuner:
         """The head as integers. Its range is what the moving averages say when fake quantization begins, and stays."""
         weights, bias = self.layer()
         limits = np.array([limit.numpy() for limit in self._limits])
-        return Head(quantize_per_channel(weights[None, None], bias), *logit_range(limits))
+        layer = quantize_per_channel(weights[None, None], bias, nearest=self.quantized)
+        return Head(layer, *logit_range(limits))
 
     def state(self) -> list[NDArray[Any]]:
         """Everything that training goes on from, as arrays; `restore` takes them."""
