@@ -152,6 +152,14 @@ class TrainSpec:
     )
     fine_tune_rate: float = option(0.0003, "Largest step size of fine-tuning; it falls to 0.", low=1e-8, high=1)
     fine_tune_batch_size: int = option(32, "Photos per step of fine-tuning.", low=2, high=4096)
+    fine_tune_patience: int = option(
+        5,
+        "End float training, then fine-tuning, after so many epochs without a smaller validation loss; 0: never.",
+        low=0,
+    )
+    mixed_precision: bool = option(
+        False, "Fine-tune in bfloat16 before fake quantization; faster only on processors that have it."
+    )
     label_smoothing: float = option(0.0, "Share of each label spread over all classes in fine-tuning.", low=0, high=0.9)
     seed: int = option(0, "Seed of the training; same seed, same bytes.", low=0)
     scheme: str = option("int8", "int8 per channel, or Google's older uint8 per tensor.", choices=("int8", "uint8"))

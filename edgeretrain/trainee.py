@@ -29,13 +29,14 @@ class Trainee:
     """`network` is the tf_keras model in training: pictures to pooled features, or with a head to probabilities.
 
     `start` gives the weights, `pictures` (float32 [N, res, res, 3] in the input range) set the batch norms up; layers before
-    number `first` stay as they are. The activations' range is ReLU6's own, 0 to 6. Imports TensorFlow.
+    number `first` stay as they are. The activations' range is ReLU6's own, 0 to 6. `policy` is Keras's for the layers before
+    fake quantization, which needs float32. Imports TensorFlow.
     """
 
-    def __init__(self, start: Backbone, pictures: Floats, first: int = 0) -> None:
+    def __init__(self, start: Backbone, pictures: Floats, first: int = 0, policy: str = "float32") -> None:
         self.start, self.first = start, first
         self.quantized = False
-        self.network, self._pairs = _float_network(start, pictures, first)
+        self.network, self._pairs = _float_network(start, pictures, first, policy)
 
     def quantize(self, head: Head | None = None) -> None:
         """Go over to the fake-quant network, with `head` on it."""
@@ -75,7 +76,7 @@ def _largest(kernel: Any, channels: int) -> Any:
     return tf.maximum(tf.reduce_max(tf.abs(flat), axis=0), 1e-6)
 
 
-def _float_network(start: Backbone, pictures: Floats, first: int) -> tuple[Any, list[tuple[Any, Any]]]:
+def _float_network(start: Backbone, pictures: Floats, first: int, policy: str) -> tuple[Any, list[tuple[Any, Any]]]:
     """The backbone as a float tf_keras model with batch norm, and its (convolution, batch norm) pairs.
 
     Each norm is set to undo what it does to `pictures`, so that the network begins as `start`. (Random weights learn faster
@@ -85,20 +86,23 @@ def _float_network(start: Backbone, pictures: Floats, first: int) -> tuple[Any, 
     x, seen, pairs = image, tf.constant(pictures), []
     for number, (shape, layer) in enumerate(zip(start.table, start.layers, strict=True)):
         options: dict[str, Any] = {"strides": shape.stride, "padding": "same", "use_bias": False, "name": shape.name}
+        options["dtype"] = policy
         if shape.kind == "depthwise":
             convolution = keras.layers.DepthwiseConv2D(3, **options)
         else:
             convolution = keras.layers.Conv2D(shape.channels, shape.weights[0], **options)
-        norm = keras.layers.BatchNormalization(momentum=MOMENTUM, epsilon=EPSILON, name=f"{shape.name}_norm")
+        norm = keras.layers.BatchNormalization(
+            momentum=MOMENTUM, epsilon=EPSILON, name=f"{shape.name}_norm", dtype=policy
+        )
         x = tf.nn.relu6(norm(convolution(x)))
         convolution.set_weights([layer.weights.reshape(convolution.weights[0].shape)])
-        linear = convolution(seen)
+        linear = tf.cast(convolution(seen), tf.float32)
         mean, variance = (part.numpy() for part in tf.nn.moments(linear, axes=(0, 1, 2)))
         norm.set_weights([np.sqrt(variance + EPSILON), mean + layer.bias, mean, variance])
         convolution.trainable = norm.trainable = number >= first
         seen = tf.nn.relu6(linear + layer.bias)
         pairs.append((convolution, norm))
-    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(x), name=start.spec.name), pairs
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D(dtype="float32")(x), name=start.spec.name), pairs
 
 
 def _folded(convolution: Any, norm: Any) -> tuple[Floats, Floats]:

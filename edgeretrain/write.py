@@ -30,7 +30,8 @@ IO_TYPES = ("uint8", "int8", "float32")
 _SAME, _VALID, _NONE, _RELU6 = 0, 1, 0, 3  # schema.Padding, schema.ActivationFunctionType
 _VERSIONS = {"int8": 3, "uint8": 1, "float32": 1, "float16": 1}  # of both convolutions
 _PROBABILITY = np.array([1 / 256], np.float32)  # the only output scale softmax allows
-_FINE_PROBABILITY = np.array([1 / 65536], np.float32)  # ... and for int16, with zero point -32768, that all kernels agree on
+_FINE_PROBABILITY = np.array([1 / 65536], np.float32)  # ... and for int16: what all kernels agree on
+_FINE_ZERO_POINT = -32768
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ class _Chain:
         output = self.activation("probabilities", (1, classes), float(_PROBABILITY[0]), 0)
         if self.scheme == "int8":
             # LiteRT's 8-bit softmax on ARM64 is another than on x86, 1 code off in up to 2 % of answers; this one is the same
-            fine = Tensor("probabilities_int16", (1, classes), "int16", None, _FINE_PROBABILITY, -32768)
+            fine = Tensor("probabilities_int16", (1, classes), "int16", None, _FINE_PROBABILITY, _FINE_ZERO_POINT)
             self.append("SOFTMAX", 2, (), fine, "SoftmaxOptions", Beta=1.0)
             self.append("QUANTIZE", 1, (), output)
         else:

@@ -3,15 +3,18 @@ import itertools
 import json
 import re
 import signal
+import time
 
 import numpy as np
 import pytest
 
+from edgeretrain.artifact import model_from_bytes
 from edgeretrain.backbone import quantize_per_channel
 from edgeretrain.console import Console
 from edgeretrain.dataset import Photo
 from edgeretrain.distort import Distortions
 from edgeretrain.errors import DataError, QualityError, UsageError
+from edgeretrain.finetune.course import Course
 from edgeretrain.finetune.views import DEFAULT_DISTORTIONS, Length, views_of
 from edgeretrain.images import load_pixels
 from edgeretrain.modules.starter import load_starter
@@ -166,6 +169,73 @@ def test_length_counts_epochs_in_steps():
     assert Length.of(10, TrainSpec(fine_tune=1)) == Length(10, 2, 1, 1)
 
 
+def see_all(course, losses):
+    return [course.see(step, loss, course.quantized(step)) for step, loss in losses]
+
+
+def test_a_phase_ends_when_validation_gets_no_better_and_the_next_one_keeps_its_length():
+    course = Course(Length(10, 100, 80, 10), patience=2)
+    assert see_all(course, [(10, 1.0), (20, 0.9), (30, 0.95)]) == [True, True, False]
+    assert (course.float_steps, course.steps) == (80, 100)
+    assert not course.see(40, 0.9, False)
+    assert (course.float_steps, course.steps, course.best_step) == (40, 60, 0)
+    assert not course.quantized(40)
+    assert course.quantized(41)
+    assert see_all(course, [(50, 2.0), (60, 1.9)]) == [True, True]
+    assert (course.steps, course.best_step) == (60, 60)
+    late = Course(Length(10, 200, 80, 10), patience=2)
+    see_all(late, [(step, 1.0) for step in (90, 100, 110)])
+    assert (late.float_steps, late.steps, late.best_step) == (80, 110, 90)
+    patient = Course(Length(10, 100, 80, 10), patience=0)
+    see_all(patient, [(step, 1.0) for step in range(10, 101, 10)])
+    assert (patient.float_steps, patient.steps, patient.best_step) == (80, 100, 90)
+
+
+def test_early_stopping_ends_both_phases(dataset, backbone):
+    from edgeretrain.finetune.run import fine_tune
+
+    spec = TrainSpec(fine_tune=100, fine_tune_batch_size=16, fine_tune_patience=1, fine_tune_rate=1e-8)
+    tuned = fine_tune(backbone, blank_head(), dataset, spec)
+    assert tuned.float_steps < tuned.best_step <= tuned.done < tuned.length.steps // 2
+    assert tuned.summary()["float_steps"] == tuned.float_steps
+    assert tuned.curve.step[-1] == tuned.done
+
+
+def test_mixed_precision_computes_in_bfloat16_until_fake_quantization(dataset, backbone):
+    from edgeretrain.finetune.run import new_tuner
+
+    spec = TrainSpec(fine_tune=1, mixed_precision=True)
+    mixed = new_tuner(backbone, blank_head(), dataset.train, spec)
+    pixels = np.stack([load_pixels(photo.path, [128])[0] for photo in dataset.train[:16]])
+    labels = np.array([photo.label for photo in dataset.train[:16]])
+    layer = mixed._trainee.network.get_layer("Conv2d_5_pointwise")
+    assert (layer.compute_dtype, layer.variable_dtype) == ("bfloat16", "float32")
+    first, logits = mixed.train(pixels, labels, 0.001)
+    assert logits.dtype == np.float32
+    last = [mixed.train(pixels, labels, 0.001)[0] for _ in range(5)][-1]
+    assert last < first
+    mixed.quantize()
+    assert mixed._trainee.network.get_layer("quant_Conv2d_5_pointwise").compute_dtype == "float32"
+    assert np.isfinite(mixed.train(pixels, labels, 0.001)[0])
+
+
+@pytest.mark.filterwarnings("ignore")  # the converter warns about what the file has in its fake-quant operators
+def test_the_converter_makes_a_file_of_the_same_answers(whole, dataset):
+    import tensorflow as tf
+
+    from edgeretrain.network import build_network
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(build_network(whole.backbone, whole.head))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    converted = model_from_bytes(converter.convert(), "converted")
+    assert converted.input.dtype == converted.output.dtype == "uint8"
+    for photo in dataset.test:
+        (pixels,) = load_pixels(photo.path, [128])
+        # the converter pools with MEAN, which XNNPACK rounds half to even, and its 8-bit softmax is another
+        assert np.abs(converted.predict(pixels) - whole.model.predict(pixels)).max() <= 6 / 256
+
+
 def test_measuring_the_cost_changes_nothing(dataset, tuner):
     from edgeretrain.finetune.cost import measure
 
@@ -201,6 +271,28 @@ def test_ctrl_c_exports_the_best_so_far_and_resume_gives_the_uninterrupted_bytes
     code, _, err = command("train", "--resume", out)
     assert code == 2
     assert f"--resume {out}: expected an unfinished run, found a finished run; start one with --out" in err
+
+
+def test_a_second_ctrl_c_aborts_and_what_was_saved_can_be_gone_on_with(command, photos, whole, tmp_path):
+    out = tmp_path / "out"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = in_process_of_its_own("train", "--image-dir", photos, *STARTER, *OPTIONS, "--out", out)
+    signal.signal(signal.SIGINT, before)
+    for line in process.stderr:
+        if line.startswith("Fine-tuning 28 layers"):
+            process.send_signal(signal.SIGINT)
+            deadline = time.monotonic() + 60
+            while not (out / "checkpoints/fine-tuning.npz").exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            break
+    printed, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert "Interrupted" in err
+    assert printed == ""
+    assert not (out / MODEL).exists()
+    assert command("train", "--resume", out)[0] == 0
+    assert (out / MODEL).read_bytes() == whole.model.data
 
 
 def test_kill_9_loses_nothing_that_resume_does_not_bring_back(command, photos, whole, tmp_path, monkeypatch):

@@ -19,6 +19,7 @@ from edgeretrain.console import Console, duration
 from edgeretrain.dataset import Dataset, Photo
 from edgeretrain.errors import DataError, QualityError, UsageError
 from edgeretrain.finetune.cost import measure
+from edgeretrain.finetune.course import Course
 from edgeretrain.finetune.views import Length, Views, views_of
 from edgeretrain.images import Pixels, load_pixels
 from edgeretrain.measured import Measured, Observer
@@ -54,6 +55,7 @@ class FineTuned:
     head: Head
     curve: Curve
     length: Length
+    float_steps: int
     done: int
     best_step: int
     distortions: str
@@ -64,7 +66,7 @@ class FineTuned:
         """For reports."""
         return {
             "steps": self.length.steps,
-            "float_steps": self.length.float_steps,
+            "float_steps": self.float_steps,
             "batch": self.length.batch,
             "done": self.done,
             "best_step": self.best_step,
@@ -94,7 +96,9 @@ def new_tuner(backbone: Backbone, trained: TrainedHead, photos: tuple[Photo, ...
     weights = np.ones(classes, np.float32)
     if spec.class_weights == "auto":
         weights = class_weights(np.array([photo.label for photo in photos]), classes)
-    return Tuner(backbone, trained, pictures, weights, first=first, smoothing=spec.label_smoothing)
+    return Tuner(
+        backbone, trained, pictures, weights, first=first, smoothing=spec.label_smoothing, mixed=spec.mixed_precision
+    )
 
 
 def fine_tune(
@@ -111,7 +115,8 @@ def fine_tune(
     """Train `backbone` and the head of `trained` for `spec.fine_tune` epochs of the training photos of `dataset`.
 
     `sitting` says when to stop, after a step and with the best network so far, and keeps the state that the next one goes on
-    from. Of the evaluations with fake quantization the one with the least validation loss counts. Cost: photos x epochs;
+    from. Of the evaluations with fake quantization the one with the least validation loss counts. Cost: photos x epochs, less
+    where validation stops it early;
     memory: see `cost`. Raises DataError for a damaged checkpoint, UsageError for one of another run and for an unknown
     layer, QualityError when training diverges.
     """
@@ -119,19 +124,26 @@ def fine_tune(
     length, views = Length.of(len(dataset.train), spec), views_of(dataset.train, backbone.spec.res, spec)
     tuner = new_tuner(backbone, trained, dataset.train, spec)
     done = sitting.load(CHECKPOINT)
+    loop = _Loop(tuner, length, spec, _held(dataset.validation, views.res, spec, jobs), observe, done)
     if done.step:
-        if done.step > length.float_steps:
+        if loop.course.quantized(done.step):
             tuner.quantize()
         tuner.restore(done.arrays)
-        console.say(f"Going on after step {done.step} of {length.steps}")
+        console.say(f"Going on after step {done.step} of {loop.course.steps}")
     console.say(measure(tuner, views, length).text(length, done.step))
-    loop = _Loop(tuner, length, spec, _held(dataset.validation, views.res, spec, jobs), observe, done)
     loop.run(views, sitting, jobs, console)
     backbone, head = tuner.classifier()
-    pace = loop.step * length.batch / max(loop.seconds, 1e-9)
-    distortions = str(views.distortions)
     return FineTuned(
-        backbone, head, loop.curve, length, loop.step, loop.best_step, distortions, loop.seconds, round(pace, 1)
+        backbone,
+        head,
+        loop.curve,
+        length,
+        loop.course.float_steps,
+        loop.step,
+        loop.course.best_step,
+        str(views.distortions),
+        loop.seconds,
+        round(loop.step * length.batch / max(loop.seconds, 1e-9), 1),
     )
 
 
@@ -149,34 +161,27 @@ class _Loop:
     ) -> None:
         self.tuner, self.length, self.spec, self.held, self.observe = tuner, length, spec, held, observe
         self.step, self.seconds, self.curve = done.step, done.seconds, Curve.of(done.curve)
-        self.best_loss, self.best_step = math.inf, 0
+        self.course = Course(length, spec.fine_tune_patience)
         for step, loss in zip(self.curve.step, self.curve.validation_loss, strict=True):
-            self._choose(int(step), loss, step > length.float_steps)
-
-    def _choose(self, step: int, loss: float, quantized: bool) -> bool:
-        """Whether the evaluation at `step` is the best so far; only those with fake quantization are what ships."""
-        better = quantized and loss < self.best_loss
-        if better:
-            self.best_loss, self.best_step = loss, step
-        return better
+            self.course.see(step, loss, self.course.quantized(step))
 
     def run(self, views: Views, sitting: Sitting, jobs: int | None, console: Console) -> None:
         """Train to the end, or until `sitting` says stop; save on the way."""
-        length = self.length
+        length, course = self.length, self.course
         said = time.monotonic()
         began, said_step = said - self.seconds, self.step
         with contextlib.closing(_batches(views, length, self.step, jobs)) as batches:
             for pixels, labels in batches:
-                if self.step >= length.float_steps:
+                if course.quantized(self.step + 1):
                     self.tuner.quantize()
-                size = step_size(self.step, length.float_steps, length.steps, self.spec.fine_tune_rate)
+                size = step_size(self.step, course.float_steps, course.steps, self.spec.fine_tune_rate)
                 loss, logits = self.tuner.train(pixels, labels, size)
                 self.step += 1
                 if not math.isfinite(loss):
                     raise QualityError(f"the loss is {loss} after step {self.step}: choose a smaller --fine-tune-rate")
-                last = self.step == length.steps
-                if last or self.step % length.every == 0:
+                if self.step == course.steps or self.step % length.every == 0:
                     self._evaluate(loss, logits, labels)
+                last = self.step == course.steps
                 now = time.monotonic()
                 self.seconds = now - began
                 if last or now - said >= SAY_SECONDS:
@@ -185,9 +190,9 @@ class _Loop:
                 stopping = not last and sitting.stop()
                 if stopping or sitting.due():
                     sitting.save(CHECKPOINT, self.step, self.seconds, self.curve.rows(), self.tuner.state())
-                if stopping:
+                if stopping or last:
                     break
-        if not self.best_step:  # stopped before an evaluation with fake quantization: what there is, folded
+        if not course.best_step:  # stopped before an evaluation with fake quantization: what there is, folded
             self.tuner.quantize()
             self._evaluate(loss, logits, labels)
 
@@ -196,7 +201,7 @@ class _Loop:
         pixels, truth = self.held
         found = self.tuner.logits(pixels)
         held_loss = self.tuner.cross_entropy(found, truth)
-        if self._choose(self.step, held_loss, self.tuner.quantized):
+        if self.course.see(self.step, held_loss, self.tuner.quantized) and self.tuner.quantized:
             self.tuner.keep()
         self.curve.append(self.step, loss, held_loss, _top1(found, truth), _top1(logits, labels))
         if self.observe is not None:
@@ -218,8 +223,8 @@ class _Loop:
     def _say(self, console: Console, loss: float, steps_per_s: float) -> None:
         validation = f", validation top-1 {self.curve.validation_top1[-1]:.1%}" if self.curve.step else ""
         console.say(
-            f"Step {self.step} of {self.length.steps}: loss {loss:.3f}{validation}, "
-            f"{steps_per_s * self.length.batch:.0f} photos/s, {duration((self.length.steps - self.step) / steps_per_s)} left"
+            f"Step {self.step} of {self.course.steps}: loss {loss:.3f}{validation}, "
+            f"{steps_per_s * self.length.batch:.0f} photos/s, {duration((self.course.steps - self.step) / steps_per_s)} left"
         )
 
 

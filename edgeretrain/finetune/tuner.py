@@ -33,7 +33,8 @@ class Tuner:
     """`backbone` and `trained`, one network, in training: float with batch norm first, fake-quantized after `quantize`.
 
     `pictures` uint8 [N, res, res, 3], of all classes, set the batch norms up; `first` is the first convolution that is
-    trained; `weights` float32 [classes] weigh the classes in the loss; `smoothing` in 0..1 of the labels.
+    trained; `weights` float32 [classes] weigh the classes in the loss; `smoothing` in 0..1 of the labels; `mixed` computes in
+    bfloat16 before fake quantization.
     """
 
     def __init__(
@@ -45,8 +46,10 @@ class Tuner:
         *,
         first: int,
         smoothing: float,
+        mixed: bool = False,
     ) -> None:
-        self._trainee = Trainee(backbone, network_input(backbone, pictures), first)
+        policy = "mixed_bfloat16" if mixed else "float32"
+        self._trainee = Trainee(backbone, network_input(backbone, pictures), first, policy)
         self._classes, self._weights, self._smoothing = trained.head.classes, tf.constant(weights), smoothing
         self._dense = [tf.Variable(trained.weights), tf.Variable(trained.bias)]
         self._limits = [tf.Variable(0.0), tf.Variable(0.0)]  # least and largest logit
