@@ -242,8 +242,8 @@ def _type_check(model: Model, scheme: str) -> Check:
 
 
 MOST_CODES = 1
-"""How far apart, in codes of 1/256, two processors' answers may be. The convolutions and the pool give the same bytes; LiteRT's
-8-bit softmax on ARM64 is another than on x86 (at most 1 code in under 1 % of answers), and float32 networks vary."""
+"""How far apart, in codes of 1/256, two processors' answers may be. Networks of int8 give the same bytes; the 8-bit softmax
+of uint8 ones is another on ARM64 than on x86 (at most 1 code in up to 2 % of answers), and float32 networks vary."""
 
 
 def codes_apart(a: bytes, b: bytes, dtype: str) -> int:
