@@ -110,7 +110,7 @@ def test_public_names_are_real():
 def test_nothing_names_a_registry_or_a_path_of_a_machine():
     """Names of machines and hosts do not belong into the project."""
     pattern = re.compile(r"(/home/\w+/|/root/|pypi\.org|registry\.npmjs|repo1\.maven|deb\.debian)")
-    skipped = {".git", ".venv", "build"}
+    skipped = {".git", ".venv", "build", "target"}
     for path in ROOT.rglob("*"):
         if path.suffix in (".py", ".md", ".toml", ".txt", ".kt", ".xml", ".kts", "") and path.is_file():
             if skipped & set(path.relative_to(ROOT).parts) or path == Path(__file__):
