@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_AGAIN_SECONDS = 0.05
+_AGAIN_SECONDS = 0.5
 
 
 @contextlib.contextmanager
@@ -24,25 +22,23 @@ def postponed() -> Iterator[Callable[[], bool]]:
         yield lambda: False
         return
     came = False
+    again: list[threading.Timer] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         nonlocal came
         if came:
+            # it may be raised where Python or TensorFlow drop exceptions, in a finalizer or a callback: come once more
+            again.append(threading.Timer(_AGAIN_SECONDS, signal.raise_signal, [number]))
+            again[-1].daemon = True
+            again[-1].start()
             raise KeyboardInterrupt
         came = True
 
-    def swallowed(what: Any) -> None:
-        """Python drops exceptions in `__del__`, where TensorFlow spends some of its time: let it come once more."""
-        if issubclass(what.exc_type, KeyboardInterrupt):
-            threading.Timer(_AGAIN_SECONDS, signal.raise_signal, [signal.SIGINT]).start()
-        else:
-            hook(what)
-
-    hook, sys.unraisablehook = sys.unraisablehook, swallowed
     previous = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield lambda: came
     finally:
-        sys.unraisablehook = hook
+        for timer in again:
+            timer.cancel()
         for number, handler in previous.items():
             signal.signal(number, handler)

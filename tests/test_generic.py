@@ -89,7 +89,7 @@ def test_a_tf1_module_goes_through_the_command_line(made, photos, tmp_path, fres
     assert cost["agreement"] == report["accuracy"]["float"]["agreement"] >= 0.85
     model = load_model(out / f"small_net_{RES}.tflite")
     assert all(check.ok for check in verify(model))
-    assert set(model.tensor_types) == {"uint8", "int8", "int32"}
+    assert set(model.tensor_types) == {"uint8", "int8", "int16", "int32"}
     assert model.contract["module"]["route"] == "post-training"
     assert report["accuracy"]["tflite"]["top1"] >= 0.85
     data = (out / f"small_net_{RES}.tflite").read_bytes()
@@ -113,7 +113,7 @@ def test_every_format_becomes_a_verified_integer_file(which, res, pixels, made, 
     result = train(photos, made[which], res=res)
     model = load_model(save(result, tmp_path / "out"))
     assert all(check.ok for check in verify(model))
-    assert set(model.tensor_types) <= {"uint8", "int8", "int32"}
+    assert set(model.tensor_types) <= {"uint8", "int8", "int16", "int32"}
     assert result.report["quantization"]["input_range"] == list(pixels)
     assert result.report["accuracy"]["float"]["n"] == result.evaluation.n
     assert result.report["accuracy"]["head"]["agreement"] >= 0.9
