@@ -8,7 +8,6 @@ import time
 import numpy as np
 import pytest
 
-from edgeretrain.artifact import model_from_bytes
 from edgeretrain.backbone import quantize_per_channel
 from edgeretrain.console import Console
 from edgeretrain.dataset import Photo
@@ -25,6 +24,7 @@ from edgeretrain.spec import ModelSpec, TrainSpec
 from edgeretrain.train import TrainedHead
 from edgeretrain.write import Head
 from tests.test_cli import MODEL, STARTER, in_process_of_its_own, python
+from tests.test_network import converted_model
 
 SPEC = TrainSpec(steps=50, fine_tune=5, fine_tune_batch_size=16)
 OPTIONS = ("--steps", 50, "--fine-tune", 5, "--fine-tune-batch-size", 16)
@@ -221,14 +221,7 @@ def test_mixed_precision_computes_in_bfloat16_until_fake_quantization(dataset, b
 
 @pytest.mark.filterwarnings("ignore")  # the converter warns about what the file has in its fake-quant operators
 def test_the_converter_makes_a_file_of_the_same_answers(whole, dataset):
-    import tensorflow as tf
-
-    from edgeretrain.network import build_network
-
-    converter = tf.lite.TFLiteConverter.from_keras_model(build_network(whole.backbone, whole.head))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = converter.inference_output_type = tf.uint8
-    converted = model_from_bytes(converter.convert(), "converted")
+    converted = converted_model(whole.backbone, whole.head)
     assert converted.input.dtype == converted.output.dtype == "uint8"
     for photo in dataset.test:
         (pixels,) = load_pixels(photo.path, [128])

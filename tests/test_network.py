@@ -57,18 +57,23 @@ def test_features_without_head_are_the_extractors():
     assert np.abs(features / extractor.scale - codes).mean() < 1.5
 
 
-def test_converters_file_answers_as_the_written_one(shared):
+def converted_model(backbone, head):
+    """What TFLiteConverter makes of the instrumented network."""
     import tensorflow as tf
 
     from edgeretrain.network import build_network
 
-    backbone = read_hosted(hosted_file(shared, "025").read_bytes(), "hosted")
-    head = random_head(256)
-    written = model_from_bytes(write_model(backbone, head), "written")
     converter = tf.lite.TFLiteConverter.from_keras_model(build_network(backbone, head))
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
-    converted = model_from_bytes(converter.convert(), "converted")
+    return model_from_bytes(converter.convert(), "converted")
+
+
+def test_converters_file_answers_as_the_written_one(shared):
+    backbone = read_hosted(hosted_file(shared, "025").read_bytes(), "hosted")
+    head = random_head(256)
+    written = model_from_bytes(write_model(backbone, head), "written")
+    converted = converted_model(backbone, head)
     assert len(written.data) < len(converted.data)
     apart, same = [], 0
     for path in sorted((shared / "data/flowers_small").glob("*/*.jpg"))[::50]:

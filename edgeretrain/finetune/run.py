@@ -116,9 +116,8 @@ def fine_tune(
 
     `sitting` says when to stop, after a step and with the best network so far, and keeps the state that the next one goes on
     from. Of the evaluations with fake quantization the one with the least validation loss counts. Cost: photos x epochs, less
-    where validation stops it early;
-    memory: see `cost`. Raises DataError for a damaged checkpoint, UsageError for one of another run and for an unknown
-    layer, QualityError when training diverges.
+    where validation ends it early; memory: see `cost`. Raises DataError for a damaged checkpoint, UsageError for one of
+    another run and for an unknown layer, QualityError when training diverges.
     """
     sitting, console = sitting or Sitting(), console or Console(quiet=True)
     length, views = Length.of(len(dataset.train), spec), views_of(dataset.train, backbone.spec.res, spec)
